@@ -1,0 +1,1 @@
+"""Neural networks as relational graphs whose nodes talk."""

@@ -1,0 +1,355 @@
+"""The relational graph: who talks to whom."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Hashable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+    from torch_geometric.data import Data
+
+
+class RelationalGraph:
+    r"""A frozen set of nodes and directed edges :math:`j \to i`: node i listens to node j.
+
+    Every node also listens to itself: self-loops are added where they are missing. An
+    undirected graph is one that holds both directions of every edge. Two graphs are equal
+    when their nodes, edges and edge attributes are; ``name`` and ``labels`` do not count.
+
+    Args:
+        num_nodes: Number of nodes n, at least 1.
+        edge_index: Integer array ``[2, E]``, row 0 the source and row 1 the target. Repeated
+            edges are an error. The order does not matter; edges are stored sorted by target,
+            then source.
+        edge_attr: Optional numbers ``[E]`` or ``[E, D]`` that travel with the edges
+            (a distance, a synapse count).
+        self_loop_attr: The attribute that an added self-loop gets.
+        labels: Optional names of the nodes, one each.
+        name: What people call this graph; free text.
+
+    Raises:
+        ValueError: If there are no nodes, an edge leaves the range, an edge is repeated, or
+            the attributes do not match the edges or are not finite.
+
+    Reference:
+        You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 2.
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        edge_index: npt.ArrayLike | torch.Tensor,
+        edge_attr: npt.ArrayLike | torch.Tensor | None = None,
+        *,
+        self_loop_attr: float = 1.0,
+        labels: Iterable[Hashable] | None = None,
+        name: str = "",
+    ) -> None:
+        if num_nodes < 1:
+            raise ValueError(
+                f"A relational graph needs at least one node, but num_nodes is {num_nodes}."
+            )
+        edges = _checked_edges(num_nodes, edge_index)
+        attr = _checked_attributes(edges.shape[1], edge_attr)
+        edges, attr = _with_self_loops(num_nodes, edges, attr, self_loop_attr)
+        order = np.lexsort((edges[0], edges[1]))
+        self._num_nodes = int(num_nodes)
+        self._edges = _frozen(edges[:, order])
+        self._attr = None if attr is None else _frozen(attr[order])
+        self.name = name
+        self.labels = None if labels is None else tuple(labels)
+        if self.labels is not None and len(self.labels) != num_nodes:
+            raise ValueError(f"{len(self.labels)} labels were given for {num_nodes} nodes.")
+        self._sealed = True
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        if getattr(self, "_sealed", False):
+            raise AttributeError(
+                f"A RelationalGraph is frozen: '{attribute}' cannot be set; build a new graph."
+            )
+        super().__setattr__(attribute, value)
+
+    # Building ---------------------------------------------------------------------------
+
+    @classmethod
+    def from_networkx(
+        cls, graph: nx.Graph[Any], *, edge_attrs: Iterable[str] = (), name: str = ""
+    ) -> RelationalGraph:
+        """From any networkx graph, directed (an arc is source to target) or not.
+
+        Nodes are numbered in the order in which the graph holds them; their old names become
+        ``labels``. Self-loops are added where they are missing.
+
+        Args:
+            graph: A ``Graph`` or ``DiGraph``.
+            edge_attrs: Edge data to carry along, one column of ``edge_attr`` each.
+            name: Name of the result; the graph's own name by default.
+
+        Raises:
+            ValueError: For a multigraph, an empty graph, or missing edge data.
+        """
+        if graph.is_multigraph():
+            raise ValueError(
+                "A relational graph has at most one edge from a node to another, but a "
+                "networkx multigraph was given; merge its parallel edges first (nx.Graph(graph))."
+            )
+        index = {node: i for i, node in enumerate(graph)}
+        attrs = tuple(edge_attrs)
+        rows: list[tuple[int, int]] = []
+        values: list[list[float]] = []
+        for u, v, data in graph.edges(data=True):
+            missing = [key for key in attrs if key not in data]
+            if missing:
+                raise ValueError(f"Edge ({u}, {v}) has no attribute '{missing[0]}'.")
+            value = [float(data[key]) for key in attrs]
+            rows.append((index[u], index[v]))
+            values.append(value)
+            if not graph.is_directed() and u != v:
+                rows.append((index[v], index[u]))
+                values.append(value)
+        labels = None if list(index) == list(range(len(index))) else index
+        return cls(
+            len(index),
+            np.array(rows, dtype=np.int64).reshape(-1, 2).T,
+            np.array(values, dtype=np.float64).reshape(len(rows), len(attrs)) if attrs else None,
+            labels=labels,
+            name=name or str(graph.graph.get("name", "")),
+        )
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Iterable[tuple[int, int]],
+        num_nodes: int | None = None,
+        *,
+        directed: bool = False,
+        name: str = "",
+    ) -> RelationalGraph:
+        """From pairs of node numbers; ``(source, target)`` where ``directed``.
+
+        Args:
+            edges: Pairs of integers from 0.
+            num_nodes: Number of nodes; one more than the largest number by default.
+            directed: Whether a pair is one arc, or both.
+            name: Name of the result.
+        """
+        pairs = np.array(list(edges), dtype=np.int64).reshape(-1, 2)
+        if num_nodes is None:
+            num_nodes = int(pairs.max()) + 1 if len(pairs) else 0
+        if not directed:
+            pairs = np.concatenate([pairs, pairs[pairs[:, 0] != pairs[:, 1], ::-1]])
+        return cls(num_nodes, pairs.T, name=name)
+
+    # What it holds ----------------------------------------------------------------------
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes n."""
+        return self._num_nodes
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges E, self-loops included."""
+        return int(self._edges.shape[1])
+
+    @property
+    def edges(self) -> npt.NDArray[np.int64]:
+        """``[2, E]``, sorted by target then source, as a read-only NumPy array."""
+        return self._edges
+
+    @property
+    def edge_index(self) -> torch.Tensor:
+        """``[2, E]`` int64, row 0 the source and row 1 the target; a fresh tensor."""
+        import torch
+
+        return torch.from_numpy(self._edges.copy())
+
+    @property
+    def edge_attr(self) -> torch.Tensor | None:
+        """``[E, D]`` float64 in the order of ``edge_index``, or None; a fresh tensor."""
+        import torch
+
+        return None if self._attr is None else torch.from_numpy(self._attr.copy())
+
+    @property
+    def ptr(self) -> npt.NDArray[np.int64]:
+        """``[n + 1]``: the in-edges of node i are ``ptr[i]:ptr[i + 1]``."""
+        return np.searchsorted(self._edges[1], np.arange(self._num_nodes + 1)).astype(np.int64)
+
+    @property
+    def in_degrees(self) -> npt.NDArray[np.int64]:
+        """``[n]``: how many nodes each node hears, itself included."""
+        return np.diff(self.ptr)
+
+    @cached_property
+    def is_directed(self) -> bool:
+        """Whether some edge has no opposite edge."""
+        forward = self._edges[0] * self._num_nodes + self._edges[1]
+        backward = self._edges[1] * self._num_nodes + self._edges[0]
+        return not np.array_equal(np.sort(forward), np.sort(backward))
+
+    @cached_property
+    def key(self) -> str:
+        """Content hash of n, edges and edge attributes: 16 hexadecimal digits."""
+        digest = hashlib.sha256(f"relational-graph-1:{self._num_nodes}:".encode())
+        digest.update(self._edges.astype("<i8").tobytes())
+        if self._attr is not None:
+            digest.update(f":{self._attr.shape[1]}:".encode())
+            digest.update(self._attr.astype("<f8").tobytes())
+        return digest.hexdigest()[:16]
+
+    # Where it lies ----------------------------------------------------------------------
+
+    @property
+    def density(self) -> float:
+        """Edges with self-loops over n squared; 1 for the complete graph."""
+        return self.num_edges / self._num_nodes**2
+
+    @cached_property
+    def clustering(self) -> float:
+        """C: mean local clustering coefficient, undirected and without self-loops."""
+        return float(nx.average_clustering(self._undirected))
+
+    @cached_property
+    def path_length(self) -> float:
+        """L: average shortest path length, undirected; infinite for a disconnected graph."""
+        graph = self._undirected
+        return float(nx.average_shortest_path_length(graph)) if nx.is_connected(graph) else math.inf
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every node hears every node."""
+        return self.num_edges == self._num_nodes**2
+
+    @property
+    def _undirected(self) -> nx.Graph[int]:
+        graph: nx.Graph[int] = nx.Graph()
+        graph.add_nodes_from(range(self._num_nodes))
+        graph.add_edges_from((int(u), int(v)) for u, v in self._edges.T if u != v)
+        return graph
+
+    # Leaving ----------------------------------------------------------------------------
+
+    def to_networkx(self) -> nx.Graph[Any]:
+        """A ``networkx.Graph``, or a ``DiGraph`` where the graph is directed; no self-loops.
+
+        Nodes carry their labels. Edge attributes become the edge data ``attr_0``,
+        ``attr_1``, ...; a pair whose two directions differ makes a ``DiGraph``.
+        """
+        both_alike = not self.is_directed and self._attributes_are_symmetric()
+        graph: nx.Graph[Any] = nx.Graph() if both_alike else nx.DiGraph()
+        names = self.labels or tuple(range(self._num_nodes))
+        graph.add_nodes_from(names)
+        for e, (u, v) in enumerate(self._edges.T):
+            if u != v:
+                values = () if self._attr is None else self._attr[e]
+                data = {f"attr_{d}": float(value) for d, value in enumerate(values)}
+                graph.add_edge(names[u], names[v], **data)
+        if self.name:
+            graph.graph["name"] = self.name
+        return graph
+
+    def to_pyg(self) -> Data:
+        """A ``torch_geometric.data.Data`` with ``edge_index``, ``edge_attr``, ``num_nodes``."""
+        from torch_geometric.data import Data
+
+        return Data(edge_index=self.edge_index, edge_attr=self.edge_attr, num_nodes=self._num_nodes)
+
+    def _attributes_are_symmetric(self) -> bool:
+        if self._attr is None:
+            return True
+        opposite = np.lexsort((self._edges[1], self._edges[0]))
+        return np.array_equal(self._attr, self._attr[opposite])
+
+    # Being a value ----------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RelationalGraph) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (self._num_nodes, self._edges, self._attr, self.labels, self.name))
+
+    def __repr__(self) -> str:
+        name = f"{self.name}: " if self.name else ""
+        kind = "directed, " if self.is_directed else ""
+        return (
+            f"<RelationalGraph {name}{kind}{self._num_nodes} nodes, {self.num_edges} edges, "
+            f"density {self.density:.3f}>"
+        )
+
+
+def _rebuild(
+    num_nodes: int,
+    edges: npt.NDArray[np.int64],
+    attr: npt.NDArray[np.float64] | None,
+    labels: tuple[Hashable, ...] | None,
+    name: str,
+) -> RelationalGraph:
+    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name)
+
+
+def _checked_edges(num_nodes: int, edge_index: Any) -> npt.NDArray[np.int64]:
+    edges = np.asarray(edge_index)
+    if edges.size == 0:
+        edges = np.empty((2, 0), dtype=np.int64)
+    if edges.ndim != 2 or edges.shape[0] != 2 or not np.issubdtype(edges.dtype, np.integer):
+        raise ValueError(
+            f"edge_index must be integers of shape [2, E] (sources, targets), but "
+            f"{edges.dtype} of shape {list(edges.shape)} was given."
+        )
+    edges = edges.astype(np.int64)
+    if edges.size and (edges.min() < 0 or edges.max() >= num_nodes):
+        raise ValueError(
+            f"Edges must join nodes 0 to {num_nodes - 1}, but node "
+            f"{edges.min() if edges.min() < 0 else edges.max()} was given."
+        )
+    codes, counts = np.unique(edges[0] * num_nodes + edges[1], return_counts=True)
+    if (counts > 1).any():
+        u, v = divmod(int(codes[counts > 1][0]), num_nodes)
+        raise ValueError(f"Edge ({u}, {v}) was given more than once; list every edge once.")
+    return edges
+
+
+def _checked_attributes(num_edges: int, edge_attr: Any) -> npt.NDArray[np.float64] | None:
+    if edge_attr is None:
+        return None
+    attr = np.asarray(edge_attr, dtype=np.float64)
+    attr = attr[:, None] if attr.ndim == 1 else attr
+    if attr.ndim != 2 or attr.shape[0] != num_edges:
+        raise ValueError(
+            f"edge_attr must have shape [E] or [E, D] with E = {num_edges} edges as given, "
+            f"but has shape {list(attr.shape)}."
+        )
+    if not np.isfinite(attr).all():
+        raise ValueError("edge_attr must be finite, but holds NaN or infinite values.")
+    return attr
+
+
+def _with_self_loops(
+    num_nodes: int,
+    edges: npt.NDArray[np.int64],
+    attr: npt.NDArray[np.float64] | None,
+    value: float,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
+    missing = np.setdiff1d(np.arange(num_nodes), edges[0, edges[0] == edges[1]])
+    edges = np.concatenate([edges, np.stack([missing, missing])], axis=1)
+    if attr is not None:
+        attr = np.concatenate([attr, np.full((len(missing), attr.shape[1]), value)])
+    return edges, attr
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array = np.ascontiguousarray(array)
+    array.setflags(write=False)
+    return array
