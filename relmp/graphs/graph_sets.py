@@ -59,7 +59,8 @@ PAPER_SETS = (
 )
 """The six graph sets of the paper."""
 
-_FINE_BINS = {64: (15 * 9, 4.5), 16: (12 * 9, 2.5)}  # bins along either axis, largest L
+PAPER_BINS = {64: (15 * 9, 4.5), 16: (12 * 9, 2.5)}
+"""Number of fine bins along either axis, and the largest L, for 64 and 16 nodes."""
 
 
 def sample_graphs(n: int = 64, size: int = 52) -> list[RelationalGraph]:
@@ -82,7 +83,7 @@ def sample_graphs(n: int = 64, size: int = 52) -> list[RelationalGraph]:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise ValueError(f"size must be a whole number of graphs, at least 1, but is {size!r}.")
     chosen = next((known for known in PAPER_SETS if (known.n, known.size) == (n, size)), None)
-    if n not in _FINE_BINS:
+    if n not in PAPER_BINS:
         space = sweep_design_space(n, seeds=3)
         flat = spread(space.C.ravel()[space.shuffled], space.L.ravel()[space.shuffled], size)
         places = np.stack(np.unravel_index(space.shuffled[flat], space.C.shape), axis=1)
@@ -116,9 +117,9 @@ def first_in_bins(space: DesignSpace) -> Integers:
     Raises:
         ValueError: If the space has not 64 or 16 nodes.
     """
-    if space.n not in _FINE_BINS:
+    if space.n not in PAPER_BINS:
         raise ValueError(f"The paper's bins are for 64 or 16 nodes, but n is {space.n}.")
-    count, longest = _FINE_BINS[space.n]
+    count, longest = PAPER_BINS[space.n]
     C, L = space.C.ravel()[space.shuffled], space.L.ravel()[space.shuffled]
     c = np.digitize(C, np.linspace(0, 1, count + 1))
     length = np.digitize(L, np.linspace(1, longest, count + 1))
@@ -130,7 +131,7 @@ def first_in_bins(space: DesignSpace) -> Integers:
 
 def select(c: Integers, length: Integers, chosen: GraphSet) -> Integers:
     """Which rows a set keeps, given the fine bins of C and L: centres, then replacements."""
-    count, _ = _FINE_BINS[chosen.n]
+    count, _ = PAPER_BINS[chosen.n]
     at = {(int(a), int(b)): row for row, (a, b) in enumerate(zip(c, length, strict=True))}
     stride, centre = chosen.stride, chosen.stride // 2 + 1
     kept: list[int] = []

@@ -68,6 +68,8 @@ class RelationalGraph:
         self.labels = None if labels is None else tuple(labels)
         if self.labels is not None and len(self.labels) != num_nodes:
             raise ValueError(f"{len(self.labels)} labels were given for {num_nodes} nodes.")
+        if self.labels is not None and len(set(self.labels)) != num_nodes:
+            raise ValueError("Two nodes have the same label; give every node its own.")
         self._sealed = True
 
     def __setattr__(self, attribute: str, value: object) -> None:
