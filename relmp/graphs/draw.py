@@ -154,6 +154,7 @@ def _draw_edges(axes: Axes, graph: RelationalGraph, place: npt.NDArray[np.float6
     if graph.is_directed:
         for start, end in segments:
             arrow = {"arrowstyle": "-|>", "color": EDGE, "alpha": opacity, "lw": 0.6}
+            arrow["mutation_scale"] = 6
             axes.annotate("", xy=tuple(end), xytext=tuple(start), arrowprops=arrow)
     else:
         lines = LineCollection(list(segments), colors=EDGE, linewidths=0.7, alpha=opacity)

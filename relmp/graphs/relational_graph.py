@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Hashable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -295,7 +296,10 @@ class RelationalGraph:
 
     def to_pyg(self) -> Data:
         """A ``torch_geometric.data.Data`` with ``edge_index``, ``edge_attr``, ``num_nodes``."""
-        from torch_geometric.data import Data
+        with warnings.catch_warnings():
+            # PyTorch Geometric calls torch.jit.script when it is imported.
+            warnings.filterwarnings("ignore", message="`torch.jit.script`")
+            from torch_geometric.data import Data
 
         return Data(edge_index=self.edge_index, edge_attr=self.edge_attr, num_nodes=self._num_nodes)
 

@@ -101,6 +101,8 @@ def _rows(n: int, rows: int | None, least: int) -> int:
 def hypercube_graph(n: int) -> nx.Graph[Any]:
     """Nodes are joined when their numbers differ in one binary digit. n is a power of two."""
     check_node_count(n, lambda m: m.bit_count() == 1, "A hypercube has 2, 4, 8, ... nodes")
+    if n == 1:
+        return complete_graph(1)
     cube: nx.Graph[Any] = nx.hypercube_graph(n.bit_length() - 1)
     return nx.convert_node_labels_to_integers(cube)
 
@@ -132,6 +134,11 @@ def harary_graph(n: int, k: float) -> nx.Graph[Any]:
         Harary, *The maximum connectivity of a graph*, PNAS 1962.
     """
     check_whole("n", n, 2, None, "nodes")
-    check_range("k", k, 2 - 2 / n, n - 1, "the mean degree of a connected graph")
-    graph: nx.Graph[Any] = nx.hnm_harary_graph(n, round(k * n / 2))
+    check_range("k", k, 0, n - 1, "the mean degree, at most n - 1")
+    edges = round(k * n / 2)
+    if edges < n - 1:
+        raise ValueError(
+            f"A connected graph of {n} nodes has at least {n - 1} edges, but k={k} gives {edges}."
+        )
+    graph: nx.Graph[Any] = nx.hnm_harary_graph(n, edges)
     return graph

@@ -129,7 +129,8 @@ def paley_graph(n: int) -> nx.Graph[Any]:
         Paley, *On orthogonal matrices*, 1933.
     """
     check_node_count(n, _is_paley, "A Paley graph has 5, 13, 17, 29, ... nodes")
-    graph: nx.Graph[Any] = nx.Graph(nx.paley_graph(n))
+    graph: nx.Graph[Any] = nx.empty_graph(n)
+    graph.add_edges_from(nx.paley_graph(n).edges)
     return graph
 
 
