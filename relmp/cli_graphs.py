@@ -24,10 +24,10 @@ class List:
     """List generators, connectomes, measures and graph sets."""
 
     def run(self) -> None:
-        from relmp.graphs.connectomes import connectomes
+        from relmp.graphs.connectome import connectomes
         from relmp.graphs.generators import generators
         from relmp.graphs.graph_sets import PAPER_SETS
-        from relmp.graphs.measures import describe, measures
+        from relmp.graphs.measure import describe, measures
 
         tables = [_table("Generators", "name", "arguments", "what it is")]
         for name in generators:
@@ -61,7 +61,7 @@ class Show:
     """Download a connectome that is not there."""
 
     def run(self) -> None:
-        from relmp.graphs.connectomes import connectomes
+        from relmp.graphs.connectome import connectomes
         from relmp.graphs.gallery import EXAMPLES
         from relmp.graphs.generators import generators
 
@@ -124,7 +124,7 @@ class Measure:
         if not graphs:
             raise ValueError("Give at least one graph to measure.")
         if self.out is not None:
-            from relmp.graphs.measures import measure_graphs
+            from relmp.graphs.measure import measure_graphs
 
             measure_graphs(graphs, self.measures).to_csv(self.out, index=False)
         _print(_measure_table(graphs, self.measures))
@@ -237,7 +237,7 @@ def resolve_graph(text: str, root: Path | None = None, download: bool = False) -
     Raises:
         ValueError: If it is none of these.
     """
-    from relmp.graphs.connectomes import connectomes, load_connectome
+    from relmp.graphs.connectome import connectomes, load_connectome
     from relmp.graphs.files import load_graph
     from relmp.graphs.gallery import example_graph
     from relmp.graphs.generators import create_graph, generators
@@ -274,7 +274,7 @@ def _arguments(text: str) -> dict[str, Any]:
 
 def _measure_table(graphs: list[RelationalGraph], names: tuple[str, ...] = ()) -> Table:
     """Graphs side by side, one measure a row."""
-    from relmp.graphs.measures import measure_graphs
+    from relmp.graphs.measure import measure_graphs
 
     frame = measure_graphs(graphs, names)
     table = _table("", "measure", *[graph.name or graph.key for graph in graphs])

@@ -1,12 +1,12 @@
 """Who talks to whom: relational graphs, generators, measures and the design space."""
 
 from relmp.graphs.coarsening import coarsen
-from relmp.graphs.connectomes import connectomes, load_connectome
+from relmp.graphs.connectome import connectomes, load_connectome
 from relmp.graphs.design_space import DesignSpace, sweep_design_space
 from relmp.graphs.files import load_graph, save_graph
 from relmp.graphs.generators import create_graph, generators
 from relmp.graphs.graph_sets import sample_graphs
-from relmp.graphs.measures import measure_graphs, measures
+from relmp.graphs.measure import measure_graphs, measures
 from relmp.graphs.null_models import (
     clustering_preserving_rewire,
     degree_preserving_rewire,

@@ -35,7 +35,7 @@ def cache_folder() -> Path:
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     """The arrays stored at ``path``; None where there are none or the file is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import random
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -224,11 +226,15 @@ def _fill(space: DesignSpace, workers: int, progress: bool) -> None:
 
 @contextmanager
 def _progress_bar(total: int, shown: bool) -> Iterator[Any]:
+    if not (shown and sys.stderr.isatty()):
+        yield lambda count: None
+        return
+    state = random.getstate()  # rich draws from the global generator when it is imported
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    random.setstate(state)
     columns = ("graphs", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("graphs", total=total)
         yield lambda count: bar.advance(task, count)

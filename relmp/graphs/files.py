@@ -52,7 +52,8 @@ def load_graph(
     * Whole numbers that include 0 number the nodes, up to the largest. Any other names of
       nodes become ``labels``, in ascending order if they are numbers and otherwise in the
       order in which they come.
-    * Text that could be either (a square table of numbers) is read as a matrix.
+    * A text of two columns is an edge list; any other square table of numbers is a matrix.
+      ``kind`` says otherwise.
 
     Args:
         source: A path, or one of the objects above.
@@ -195,7 +196,7 @@ def _from_text(
     filled = [row for row in table if row]
     if not filled:
         raise ValueError(f"'{file}' holds no graph: it is empty.")
-    matrix = None if kind == "edges" else _text_matrix(filled)
+    matrix = None if kind == "edges" else _text_matrix(filled, wanted=kind == "matrix")
     if matrix is not None:
         return _from_matrix(matrix, name)
     if kind == "matrix":
@@ -219,10 +220,12 @@ def _from_text(
     )
 
 
-def _text_matrix(rows: list[list[str]]) -> npt.NDArray[np.float64] | None:
+def _text_matrix(rows: list[list[str]], wanted: bool) -> npt.NDArray[np.float64] | None:
     """The square matrix that the table is, or None."""
     if all(len(row) == 1 and len(row[0]) == len(rows) for row in rows) and len(rows) > 1:
-        rows = [list(row[0]) for row in rows]  # digits without spaces
+        rows, wanted = [list(row[0]) for row in rows], True  # digits without spaces
+    if len(rows[0]) == 2 and not wanted:
+        return None  # two edges, rather than a matrix of two nodes
     if any(len(row) != len(rows) for row in rows):
         return None
     try:

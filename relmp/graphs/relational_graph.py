@@ -233,12 +233,12 @@ class RelationalGraph:
         return math.inf if total < 0 else total / max(pairs, 1)
 
     def measures(self, *names: str) -> dict[str, float]:
-        """Measures by name, all of them by default; see ``relmp.graphs.measures``.
+        """Measures by name, all by default; ``relmp.graphs.measures.names()`` lists them.
 
         Raises:
             ValueError: If a name is unknown.
         """
-        from relmp.graphs.measures import measure_graph
+        from relmp.graphs.measure import measure_graph
 
         return measure_graph(self, names)
 
