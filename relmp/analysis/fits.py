@@ -6,12 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from relmp.analysis.results import MEASURES, Array, Results
-
-PERMUTATIONS = 1999
-"""How many permutations a test draws; its smallest p-value is one over one more."""
 
 
 @dataclass(frozen=True)
@@ -105,31 +101,6 @@ def slice_of(
     values = results.sparse[other]
     low, high = (within or SLICES).get(other, tuple(values.quantile([0.25, 0.75])))
     return results.sparse[values.between(low, high)]
-
-
-def dependence(x: Array, y: Array, *, seed: int = 0) -> float:
-    """p-value of the hypothesis that ``y`` has nothing to do with ``x``, by permutation.
-
-    The statistic is the share of variance that a quadratic explains. Under the hypothesis the
-    graphs' errors may change places, so the test is exact for errors of any distribution.
-    """
-    basis = np.linalg.qr(design(x))[0]
-    centred = y - y.mean()
-
-    def explained(shuffled: Array, axis: int = -1) -> Array:
-        return np.asarray(((shuffled @ basis) ** 2).sum(axis=-1))
-
-    test = stats.permutation_test(
-        (centred,),
-        explained,
-        permutation_type="pairings",
-        vectorized=True,
-        n_resamples=PERMUTATIONS,
-        batch=200,
-        alternative="greater",
-        rng=np.random.default_rng(seed),
-    )
-    return float(test.pvalue)
 
 
 def _minimum(beta: Array, variables: int) -> tuple[float, ...] | None:

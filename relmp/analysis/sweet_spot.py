@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from relmp.analysis.fits import dependence
+from relmp.analysis.dependence import dependence
 from relmp.analysis.results import MEASURES, SYMBOLS, Array, Results, plural
 
 GRID: dict[str, tuple[float, float]] = {"clustering": (0.0, 1 / 15), "path_length": (1.0, 3.5 / 15)}
@@ -122,7 +122,7 @@ def find_sweet_spot(
     rectangle of their centres.
 
     The rule alone always names a rectangle. Here it is named only where errors depend on the
-    measures at all: a permutation test of a quadratic over them, at level ``EVIDENCE``.
+    measures at all: a permutation test (``dependence``) at level ``EVIDENCE``.
 
     Args:
         table: Results of one task. Graphs that lack one of the seeds are left out.
@@ -246,8 +246,8 @@ def _evidence(results: Results, bins: pd.DataFrame) -> tuple[float, str]:
     p = dependence(x, y)
     if p > EVIDENCE:
         return p, (
-            f"errors do not depend on {names} beyond chance (permutation test of a quadratic "
-            f"over {len(block)} graphs, p {_p(p)}, level {EVIDENCE})."
+            f"errors do not depend on {names} beyond chance (permutation test over "
+            f"{len(block)} graphs, p {_p(p)}, level {EVIDENCE})."
         )
     if bins["kept"].all():
         return p, f"none of the {len(bins)} bins is worse than the best one."
