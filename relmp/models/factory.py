@@ -1,0 +1,80 @@
+"""Models by name, and what it takes to build one again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from relmp.graphs import RelationalGraph
+from relmp.registry import Registry
+
+models: Registry[type[nn.Module]] = Registry("model")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides what :func:`create_model` builds; a model has it as ``config``."""
+
+    name: str
+    graph: RelationalGraph | None = None
+    num_classes: int = 10
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def create(self) -> nn.Module:
+        """Build the model."""
+        return create_model(
+            self.name,
+            graph=self.graph,
+            num_classes=self.num_classes,
+            seed=self.seed,
+            **self.options,
+        )
+
+
+def create_model(
+    name: str,
+    *,
+    graph: RelationalGraph | None = None,
+    num_classes: int = 10,
+    seed: int = 0,
+    **options: Any,
+) -> nn.Module:
+    """A model by name, with a graph in its inner layers.
+
+    ``create_model("mlp", graph=graph, num_classes=10, in_features=3072, width=512)``
+
+    Args:
+        name: A registered model (``relmp.models.models.names()``).
+        graph: The graph of all inner layers; None builds the ordinary dense network.
+        num_classes: Number of classes.
+        seed: Decides the initial weights. No global random state is read or changed.
+        **options: The model's own arguments; see its class.
+
+    Raises:
+        ValueError: If the name or an option is unknown, or a layer cannot carry the graph.
+    """
+    cls = models[name]
+    check_options(name, cls, options)
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, but is {num_classes}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = cls(graph, num_classes, **options)
+    model.config = ModelConfig(name, graph, num_classes, seed, options)  # type: ignore[assignment]
+    return model
+
+
+def check_options(name: str, cls: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` if a model does not know one of these options."""
+    accepted = [p for p in inspect.signature(cls).parameters if p not in ("graph", "num_classes")]
+    unknown = [key for key in options if key not in accepted]
+    if unknown:
+        raise ValueError(
+            f"Model '{name}' has no option '{unknown[0]}'; its options are {', '.join(accepted)}."
+        )
