@@ -165,9 +165,8 @@ def _moved(
 
 
 def _layer_flops(module: nn.Module, output: Tensor) -> int:
-    positions = output[0].numel() // (output.size(1) if output.dim() > 2 else output[0].numel())
     if isinstance(module, Round):
-        return module.flops(positions)
+        return module.flops(output[0].numel() // module.out_channels)
     if isinstance(module, nn.Linear):
         return module.in_features * output[0].numel()
     if isinstance(module, nn.Conv2d):

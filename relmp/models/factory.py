@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 from relmp.graphs import RelationalGraph
+from relmp.graphs.serialise import graph_from_dict, graph_to_dict
 from relmp.registry import Registry
 
 models: Registry[type[nn.Module]] = Registry("model")
@@ -36,6 +39,55 @@ class ModelConfig:
             **self.options,
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a message class is written as ``module:name``.
+
+        Raises:
+            ValueError: If an option is an object that cannot be written down.
+        """
+        return {
+            "name": self.name,
+            "graph": None if self.graph is None else graph_to_dict(self.graph),
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+            "options": {key: _plain(key, value) for key, value in self.options.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """The inverse of :meth:`to_dict`."""
+        graph = values["graph"]
+        return cls(**{**values, "graph": None if graph is None else graph_from_dict(graph)})
+
+
+def _plain(key: str, value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(key, item) for item in value]
+    if isinstance(value, type) and "<locals>" not in value.__qualname__:
+        return f"{value.__module__}:{value.__qualname__}"
+    raise ValueError(
+        f"Option {key}={value!r} cannot be written to a configuration; give a name, or a class "
+        f"that can be imported."
+    )
+
+
+def import_object(path: str) -> Any:
+    """The object at ``package.module:name``.
+
+    Raises:
+        ValueError: If there is no such module or name.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Cannot import '{path}' ({error}); write it as package.module:Name, and see that "
+            f"the package is installed or lies in the working folder."
+        ) from error
+
 
 def create_model(
     name: str,
@@ -54,7 +106,8 @@ def create_model(
         graph: The graph of all inner layers; None builds the ordinary dense network.
         num_classes: Number of classes.
         seed: Decides the initial weights. No global random state is read or changed.
-        **options: The model's own arguments; see its class.
+        **options: The model's own arguments; see its class. ``message`` may also be written
+            as ``"package.module:Name"``.
 
     Raises:
         ValueError: If the name or an option is unknown, or a layer cannot carry the graph.
@@ -63,6 +116,8 @@ def create_model(
     check_options(name, cls, options)
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, but is {num_classes}.")
+    if isinstance(options.get("message"), str):
+        options = options | {"message": import_object(options["message"])}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = cls(graph, num_classes, **options)

@@ -79,10 +79,18 @@ class Round(MessagePassing):  # type: ignore[misc]
         self._wants_edges = wants_edges(self.message_module)
         self.update_module = update
         self.register_parameter("bias", nn.Parameter(torch.zeros(out_channels)) if bias else None)
+        self.set_execution(execution)
+        self.reset_parameters()
+
+    def set_execution(self, execution: str) -> None:
+        """Choose another way to execute this round; its function and state stay the same.
+
+        Raises:
+            ValueError: If the name is unknown, or this round cannot be executed so.
+        """
         self.execution, self.executor = choose_execution(self, execution)
         # PyG calls message_and_aggregate where this is True, message and aggregate otherwise.
         self.fuse = self.executor is not None
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, the bias as ``nn.Linear`` does."""
