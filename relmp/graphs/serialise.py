@@ -1,11 +1,13 @@
-"""Graphs as plain values that JSON can hold."""
+"""Graphs as plain values that JSON can hold, and as text that a person can type."""
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import numpy as np
 
+from relmp.graphs.generators import create_graph
 from relmp.graphs.relational_graph import RelationalGraph
 
 
@@ -45,3 +47,27 @@ def graph_from_dict(values: dict[str, Any]) -> RelationalGraph:
             f"{values['key']} is written beside them; the file was changed."
         )
     return graph
+
+
+def graph_from_text(text: str) -> RelationalGraph:
+    """A graph from the call that makes it: ``"ws_flex(n=64, k=8.5, p=0.2, seed=3)"``.
+
+    This is also what generated graphs have as their name. Nothing in the text is executed:
+    it is a generator's name, and numbers or words for its arguments.
+
+    Raises:
+        ValueError: If the text is no such call, or the generator does not accept it.
+    """
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if isinstance(call, ast.Name):
+            call = ast.Call(call, [], [])
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError("not a call with named arguments")
+        params = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"'{text}' is no graph ({error}); write a generator and its arguments, such as "
+            f'"ws_flex(n=64, k=8.5, p=0.2, seed=3)".'
+        ) from error
+    return create_graph(call.func.id, **params)
