@@ -92,7 +92,9 @@ class Train:
             self.model, graph=graph, num_classes=data.num_classes, seed=self.seed, **matched
         )
         flops, parameters = count_flops(model, data.input_shape), count_parameters(model)
-        print(f"{self.model} over {graph or 'no graph'}: {flops:,} FLOPs, {parameters:,} parameters")
+        print(
+            f"{self.model} over {graph or 'no graph'}: {flops:,} FLOPs, {parameters:,} parameters"
+        )
         with progress("epochs", self.epochs) as advance:
             history = train(
                 model,

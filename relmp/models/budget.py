@@ -62,6 +62,7 @@ def match_flops(
     graph: RelationalGraph,
     num_classes: int = 10,
     width: int | None = None,
+    input_shape: Sequence[int] | None = None,
     seed: int = 0,
     **options: Any,
 ) -> nn.Module:
@@ -72,6 +73,7 @@ def match_flops(
         graph: The graph of all inner layers.
         num_classes: Number of classes.
         width: Width of the complete-graph model, the budget; the paper's by default.
+        input_shape: Shape of one image, ``(C, H, W)``; the model's usual one by default.
         seed: Decides the initial weights.
         **options: The model's own arguments; see its class.
 
@@ -81,7 +83,9 @@ def match_flops(
     Reference:
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.1.
     """
-    matched = matched_options(name, graph=graph, num_classes=num_classes, width=width, **options)
+    matched = matched_options(
+        name, graph=graph, num_classes=num_classes, width=width, input_shape=input_shape, **options
+    )
     return create_model(name, graph=graph, num_classes=num_classes, seed=seed, **matched)
 
 
@@ -91,11 +95,14 @@ def matched_options(
     graph: RelationalGraph | None,
     num_classes: int,
     width: int | None = None,
+    input_shape: Sequence[int] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """The options, widths included, that :func:`match_flops` hands to :func:`create_model`."""
     cls = cast(Any, models[name])
     baseline = cls.BASELINE_WIDTHS[0] if width is None else width
+    if input_shape is not None:
+        options = cls.input_options(input_shape) | options
     options = {"stem_width": baseline} | options
     counted = {k: v for k, v in options.items() if k in ("in_features", "stem_width")}
     flops: Callable[[RelationalGraph | None, Widths], int] = lambda g, widths: cls.flops(  # noqa: E731

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -107,6 +109,11 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.rounds(self.stem(x.flatten(1))))
+
+    @staticmethod
+    def input_options(input_shape: Sequence[int]) -> dict[str, int]:
+        """The options that images of this shape ask for."""
+        return {"in_features": math.prod(input_shape)}
 
     @classmethod
     def flops(

@@ -80,13 +80,11 @@ def _model_options(
     width: int | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    features = 1
-    for size in data.input_shape:
-        features *= size
     return matched_options(
         model,
         graph=graph,
         num_classes=data.num_classes,
         width=width,
-        **{"in_features": features, **options},
+        input_shape=data.input_shape,
+        **options,
     )
