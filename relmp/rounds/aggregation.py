@@ -15,17 +15,9 @@ from torch_geometric.nn.resolver import aggregation_resolver
 
 Aggr: TypeAlias = str | Aggregation | Sequence[str | Aggregation]
 
-_SIMPLE = {"add": "sum", "sum": "sum", "mean": "mean", "min": "min", "max": "max"}
-_CLASSES = {
-    "sum": pyg_aggr.SumAggregation,
-    "mean": pyg_aggr.MeanAggregation,
-    "min": pyg_aggr.MinAggregation,
-    "max": pyg_aggr.MaxAggregation,
-}
 
-
-def resolve_aggregation(aggr: Aggr, channels: int) -> str | Aggregation:
-    """What a round hands to PyG: one of "sum", "mean", "min", "max", or an object of its own.
+def resolve_aggregation(aggr: Aggr, channels: int) -> Aggregation:
+    """The aggregation of one round, an object of its own.
 
     Args:
         aggr: A name that PyG knows ("sum", "median", "softmax", ...), an ``Aggregation``, or
@@ -38,13 +30,8 @@ def resolve_aggregation(aggr: Aggr, channels: int) -> str | Aggregation:
             ``[E, M, c]`` into node states ``[n, M, c]``.
     """
     if isinstance(aggr, str):
-        if aggr.lower() in _SIMPLE:
-            return _SIMPLE[aggr.lower()]
         module = _by_name(aggr)
     elif isinstance(aggr, Aggregation):
-        for name, cls in _CLASSES.items():
-            if type(aggr) is cls:
-                return name
         # Every round owns its aggregation: learnable ones are not shared between rounds.
         module = copy.deepcopy(aggr)
     elif isinstance(aggr, Sequence) and aggr:
@@ -56,6 +43,11 @@ def resolve_aggregation(aggr: Aggr, channels: int) -> str | Aggregation:
         )
     _check(module, channels)
     return module
+
+
+def aggregation_name(module: Aggregation) -> str:
+    """What an aggregation is called: "sum", "max", ...; "multi" for several at once."""
+    return type(module).__name__.removesuffix("Aggregation").lower()
 
 
 def aggregation_names() -> list[str]:

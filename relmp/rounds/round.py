@@ -11,7 +11,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 
 from relmp.graphs import RelationalGraph
-from relmp.rounds.aggregation import Aggr, resolve_aggregation
+from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
 from relmp.rounds.message import Edges, LinearMessage, Message, fan_in, wants_edges
@@ -68,7 +68,11 @@ class Round(MessagePassing):  # type: ignore[misc]
     ) -> None:
         in_partition = ChannelPartition(graph.num_nodes, in_channels)
         out_partition = ChannelPartition(graph.num_nodes, out_channels)
-        super().__init__(resolve_aggregation(aggr, out_partition.max_size), node_dim=0)
+        # PyG generates `propagate` for the first instance and reuses it for all: with the sum
+        # it holds the fused hook, whatever that first instance aggregates by.
+        super().__init__("sum", node_dim=0)
+        self.aggr_module = resolve_aggregation(aggr, out_partition.max_size)
+        self.aggr = aggregation_name(self.aggr_module)
         self.graph = graph
         self.in_channels, self.out_channels = in_channels, out_channels
         self.in_partition, self.out_partition = in_partition, out_partition
