@@ -127,6 +127,7 @@ class MLP(nn.Module):
     ) -> int:
         """Multiply-adds of one image, without building the model."""
         (width,) = widths
-        first = linear_round_flops(graph, stem_width, width)
+        with layer_errors("rounds.0"):
+            first = linear_round_flops(graph, stem_width, width)
         others = (cls.NUM_ROUNDS - 1) * linear_round_flops(graph, width, width)
         return in_features * stem_width + first + others + width * num_classes

@@ -106,6 +106,16 @@ def test_pyg_generated_propagate() -> None:
         assert layer.propagate.__func__ is not Round.__mro__[1].propagate
 
 
+class _Fresh(Round):
+    """A class of which PyG has not seen an instance yet."""
+
+
+def test_first_instance_does_not_decide_for_all() -> None:
+    _Fresh(ASYMMETRIC, 5, 5, aggr="median")
+    layer = _Fresh(ASYMMETRIC, 5, 5, aggr="sum", execution="dense")
+    assert layer(torch.randn(2, 5)).shape == (2, 5)
+
+
 def test_fuse_false_runs_the_definition() -> None:
     layer = RelationalLinear(ASYMMETRIC, 11, 13, execution="dense").double()
     x = torch.randn(4, 11, dtype=torch.float64)
