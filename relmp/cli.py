@@ -13,9 +13,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from relmp.cli_analyse import AnalyseCommand
-from relmp.cli_graphs import GraphsCommand
-
 
 @dataclass(frozen=True)
 class Train:
@@ -192,21 +189,19 @@ class Sweep:
             workers=self.workers,
             **options,
         )
-        print(analyse(self.out))
+        print(analyse(self.out, self.out))
 
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
-    | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
-    | Annotated[GraphsCommand, tyro.conf.subcommand("graphs")]
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake is one sentence and exit code 2."""
     command: Any = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         prog="relmp",
         description="Neural networks as relational graphs whose nodes talk.",
         args=arguments,
