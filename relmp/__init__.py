@@ -1,1 +1,54 @@
-"""Neural networks as relational graphs whose nodes talk."""
+"""Neural networks as relational graphs whose nodes talk.
+
+Names are imported on first use, so that ``import relmp`` and the command line start at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relmp.analysis import find_sweet_spot as find_sweet_spot
+    from relmp.analysis import plot_sweet_spot as plot_sweet_spot
+    from relmp.graphs import RelationalGraph as RelationalGraph
+    from relmp.graphs import create_graph as create_graph
+    from relmp.graphs import sample_graphs as sample_graphs
+    from relmp.models import count_flops as count_flops
+    from relmp.models import count_parameters as count_parameters
+    from relmp.models import create_model as create_model
+    from relmp.models import match_flops as match_flops
+    from relmp.rounds import LinearMessage as LinearMessage
+    from relmp.rounds import Message as Message
+    from relmp.rounds import RelationalLinear as RelationalLinear
+    from relmp.rounds import Round as Round
+    from relmp.sweep import collect as collect
+    from relmp.sweep import run_sweep as run_sweep
+    from relmp.training import load_data as load_data
+    from relmp.training import load_run as load_run
+    from relmp.training import train as train
+
+_HOMES = {
+    "relmp.graphs": ("RelationalGraph", "create_graph", "sample_graphs"),
+    "relmp.rounds": ("LinearMessage", "Message", "RelationalLinear", "Round"),
+    "relmp.models": ("count_flops", "count_parameters", "create_model", "match_flops"),
+    "relmp.training": ("load_data", "load_run", "train"),
+    "relmp.sweep": ("collect", "run_sweep"),
+    "relmp.analysis": ("find_sweet_spot", "plot_sweet_spot"),
+}
+_EXPORTS = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted(_EXPORTS)  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'relmp' has no attribute '{name}'")
+    value = getattr(import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_EXPORTS]

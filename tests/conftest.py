@@ -1,16 +1,20 @@
-"""Fixtures for all tests."""
+"""What the tests share."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
 
 import pytest
 
+import relmp.rounds  # noqa: F401  (imports PyTorch Geometric with its warning silenced)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of published data beside the repository (or in RELMP_SHARED)."""
-    beside = Path(__file__).parents[1].parent / "shared" / "data"
-    folder = Path(os.environ.get("RELMP_SHARED", beside))
+    """The published graph sets, connectomes and results; they are not part of the project."""
+    default = Path(__file__).parents[1].parent / "shared"
+    folder = Path(os.environ.get("RELMP_SHARED", default)) / "data"
     if not folder.is_dir():
-        pytest.skip(f"The published data are not at {folder}; set RELMP_SHARED to their folder.")
+        pytest.skip(f"the published data are not in '{folder}' (set RELMP_SHARED)")
     return folder

@@ -92,6 +92,4 @@ def compare_subset(results: Results, keys: pd.Index) -> Correlation | None:  # t
                      error=results.error)  # fmt: skip
     count = len(few.sparse)
     names = (f"bins of {count} graphs", f"the same bins of all {len(results.sparse)} graphs")
-    return correlate(
-        bin_means(few, complete=False), bin_means(results, complete=False), names
-    )
+    return correlate(bin_means(few, complete=False), bin_means(results, complete=False), names)

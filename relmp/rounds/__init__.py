@@ -1,0 +1,23 @@
+"""One layer = one round of message passing: channels, messages, aggregation, execution."""
+
+import warnings
+
+with warnings.catch_warnings():
+    # PyTorch Geometric calls torch.jit.script when it is imported; nothing a user can act on.
+    warnings.filterwarnings("ignore", message="`torch.jit.script`")
+    import torch_geometric.nn  # noqa: F401
+
+from relmp.rounds.channels import ChannelPartition
+from relmp.rounds.layers import RelationalLinear, dense_weight
+from relmp.rounds.message import Edges, LinearMessage, Message
+from relmp.rounds.round import Round
+
+__all__ = [
+    "ChannelPartition",
+    "Edges",
+    "LinearMessage",
+    "Message",
+    "RelationalLinear",
+    "Round",
+    "dense_weight",
+]
