@@ -69,7 +69,9 @@ def bootstrap_corners(
     rng = np.random.default_rng(seed)
     kept = np.stack(
         [
-            compare_with_best(average @ (means + rng.choice(residuals, block.shape)), spot.correction)
+            compare_with_best(
+                average @ (means + rng.choice(residuals, block.shape)), spot.correction
+            )
             >= spot.alpha
             for _ in range(samples)
         ]

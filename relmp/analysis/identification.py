@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from relmp.analysis.fits import fit_quadratic
+from relmp.analysis.power import measure_noise
 from relmp.analysis.results import Results
 from relmp.analysis.transfer import Correlation, correlate
 
@@ -56,12 +56,19 @@ class FewGraphs:
 
 @dataclass(frozen=True)
 class Identification:
-    """Advice on a cheaper sweep, measured on this one."""
+    """Advice on a cheaper sweep, measured on this one.
+
+    Attributes:
+        epochs: What each early epoch tells.
+        graphs: What each number of graphs tells.
+        final_epoch: The last epoch.
+        reliability: Share of the variance between graphs' means that is not noise.
+    """
 
     epochs: tuple[EarlyEpoch, ...]
     graphs: tuple[FewGraphs, ...]
     final_epoch: int
-    ceiling: float | None
+    reliability: float | None
 
     def describe(self) -> str:
         """The advice in plain sentences, with its error."""
@@ -79,11 +86,12 @@ def identify_cheaply(
         seed: Draws them.
     """
     results = Results.of(table)
+    noise = measure_noise(results)
     return Identification(
         tuple(_early_epochs(results)),
         tuple(_few_graphs(results, draws, seed)),
         int(results.runs["epoch"].iloc[0]),
-        _reliability(results),
+        None if noise is None else noise.reliability(results.block.shape[1]),
     )
 
 
@@ -131,20 +139,10 @@ def _few_graphs(results: Results, draws: int, seed: int) -> list[FewGraphs]:
     return found
 
 
-def _reliability(results: Results) -> float | None:
-    """The correlation that two repetitions of the sweep's means would have, from its seeds."""
-    block = results.block[results.block.index.isin(results.sparse.index)].to_numpy(dtype=np.float64)
-    if block.shape[1] < 2 or len(block) < 3 or not np.ptp(block.mean(axis=1)):
-        return None
-    noise = block.var(axis=1, ddof=1).mean() / block.shape[1]
-    return float(max(0.0, 1 - noise / block.mean(axis=1).var(ddof=1)))
-
-
 def _advise_epochs(advice: Identification) -> str:
     if not advice.epochs:
         return "There are no early epochs in the table, so nothing is said about fewer epochs."
-    # Seeds are shared between the epochs, so r may exceed the ceiling of a true repetition.
-    enough = [e for e in advice.epochs if e.graphs.interval[0] >= ENOUGH]
+    enough = [e for e in advice.epochs if e.graphs.pearson >= ENOUGH]
     if enough:
         first = enough[0]
         return (
@@ -153,7 +151,7 @@ def _advise_epochs(advice: Identification) -> str:
         )
     last = max(advice.epochs, key=lambda e: e.graphs.pearson)
     return (
-        f"No early epoch is sure to go with the last at r >= {ENOUGH}; the nearest is epoch "
+        f"No early epoch goes with the last at r >= {ENOUGH}; the nearest is epoch "
         f"{last.epoch}: {last.graphs}; the graph chosen there ends {last.loss:.2f} above the "
         f"lowest."
     )
@@ -166,8 +164,8 @@ def _advise_graphs(advice: Identification) -> str:
     first = next(few for few in advice.graphs if few.r >= 0.95 * best or few.r == best)
     limit = (
         ""
-        if advice.ceiling is None
-        else f" (the seeds' noise allows at most {math.sqrt(advice.ceiling):.2f})"
+        if advice.reliability is None
+        else f" (the seeds' noise allows at most {math.sqrt(advice.reliability):.2f})"
     )
     return (
         f"A quadratic fitted to {first.graphs} graphs drawn at random predicts the other graphs "

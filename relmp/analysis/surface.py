@@ -16,8 +16,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from relmp.analysis.results import Array, Results
 from relmp.analysis.sweet_spot import cell_numbers
 
-_MOST_POINTS = 500  # the fit takes the cube of their number; more graphs are averaged in cells
-_CELLS = 3  # a side of a bin
+_MOST_POINTS = 250  # the fit takes the cube of their number; more graphs are averaged in cells
+_CELLS = 2  # a side of a bin
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def smooth_surface(
         0.1, (1e-6, 10)
     )
     process = GaussianProcessRegressor(
-        kernel, alpha=noise / spread**2 + 1e-8, n_restarts_optimizer=2, random_state=seed
+        kernel, alpha=noise / spread**2 + 1e-8, n_restarts_optimizer=1, random_state=seed
     )
     with warnings.catch_warnings():
         # A flat surface has no length: the optimiser then ends at the bound, as it should.

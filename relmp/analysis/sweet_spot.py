@@ -183,7 +183,8 @@ def bin_errors(results: Results) -> tuple[pd.DataFrame, Array, npt.NDArray[np.in
         bins[measure] = low + width * (bins[name] + 0.5)
     bins["graphs"] = grouped.size().to_numpy()
     bins["seeds"] = block.shape[1]
-    return bins, values.to_numpy(dtype=np.float64), grouped.ngroup().to_numpy(dtype=np.int64)
+    members = grouped.ngroup().to_numpy(dtype=np.int64)
+    return bins, np.asarray(values, dtype=np.float64), np.asarray(members, dtype=np.int64)
 
 
 def cell_numbers(
