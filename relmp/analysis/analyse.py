@@ -20,7 +20,7 @@ from relmp.analysis.figures import (
 )
 from relmp.analysis.output import OutputFolder
 from relmp.analysis.report import write_report
-from relmp.analysis.results import MEASURES, Results
+from relmp.analysis.results import MEASURES, Results, listing
 from relmp.analysis.transfer import compare_tasks
 from relmp.graphs import RelationalGraph
 
@@ -31,6 +31,7 @@ def analyse(
     *,
     measures: Sequence[str] = MEASURES,
     error: str = "test_error",
+    epoch: int | None = None,
     graphs: Mapping[str, RelationalGraph] | None = None,
     landmarks: Iterable[RelationalGraph] = (),
 ) -> str:
@@ -46,6 +47,7 @@ def analyse(
         out: Folder to write into; made if it is missing.
         measures: The two columns that span the map.
         error: The column to compare, lower is better.
+        epoch: Compare at this epoch and disregard later ones; the last by default.
         graphs: The graphs behind the table's keys, for the report to draw; a sweep's folder
             holds its own.
         landmarks: Further graphs to place on the map, such as connectomes.
@@ -58,6 +60,8 @@ def analyse(
             written to.
     """
     table, stored = (source, {}) if isinstance(source, pd.DataFrame) else _read(Path(source))
+    if epoch is not None:
+        table = _until(table, epoch)
     drawn = {**stored, **(graphs or {})}
     landmarks = tuple(landmarks)
     tasks = [Results.of(rows, measures=measures, error=error) for rows in _by_task(table)]
@@ -105,6 +109,15 @@ def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, RelationalGraph]]:
 
     table = collect(folder, epochs="all")
     return table, {graph.key: graph for graph in stored_graphs(folder)}
+
+
+def _until(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
+    epochs = sorted(table["epoch"].unique()) if "epoch" in table.columns else []
+    if epoch not in epochs:
+        raise ValueError(
+            f"No run has a record of epoch {epoch}; there are {listing(epochs) or 'none'}."
+        )
+    return table[table["epoch"] <= epoch]
 
 
 def _by_task(table: pd.DataFrame) -> list[pd.DataFrame]:

@@ -63,8 +63,7 @@
 
   function open(number) {
     const graph = data.graphs[number];
-    at("hint").hidden = true;
-    at("graph").hidden = false;
+    at("graph").dataset.number = number;
     at("graph-name").textContent = graph.name;
     at("pictures").hidden = !graph.edges;
     at("no-edges").hidden = Boolean(graph.edges);
@@ -186,5 +185,7 @@
   sortable("Graphs", listed.sort((a, b) => a.error - b.error), true);
   for (const [title, rows] of Object.entries(data.tables)) sortable(title, rows, false);
 
+  const lowest = data.graphs.reduce((best, graph, i) => (graph.mean < data.graphs[best].mean ? i : best), 0);
+  open(lowest);
   drawn.then(() => { document.body.dataset.ready = String(Math.round(performance.now())); });
 })();
