@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 from scipy.spatial import Delaunay, QhullError
@@ -17,7 +18,6 @@ from relmp.analysis.results import Array, Results
 from relmp.analysis.sweet_spot import cell_numbers
 
 _MOST_POINTS = 250  # the fit takes the cube of their number; more graphs are averaged in cells
-_CELLS = 2  # a side of a bin
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,9 @@ def _points(results: Results) -> tuple[Array, Array, Array]:
     noise = within / sparse["n"].to_numpy(dtype=np.float64)
     if len(sparse) <= _MOST_POINTS:
         return places, means, noise
-    cells = [
-        cell_numbers(results, measure, places[:, axis], _CELLS)
-        for axis, measure in enumerate(results.measures)
-    ]
+    cells = _cells(results, places)
     frame = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "mean": means, "noise": noise})
-    grouped = frame.groupby([pd.Series(cells[0]), pd.Series(cells[1])])
+    grouped = frame.groupby([cells[:, 0], cells[:, 1]])
     centre = grouped.mean()
     # Graphs of a cell differ by more than their seeds' noise, so their own spread is used.
     own = float(grouped["mean"].var(ddof=1).mean())
@@ -136,14 +133,29 @@ def _points(results: Results) -> tuple[Array, Array, Array]:
     )
 
 
-def _near(grid: Array, points: Array, scale: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _cells(results: Results, places: Array) -> npt.NDArray[np.int64]:
+    """The cell of each graph, ``[graphs, 2]``: the smallest cells that are few enough."""
+    for fineness in (3, 2, 1):
+        cells = np.stack(
+            [
+                cell_numbers(results, measure, places[:, axis], fineness)
+                for axis, measure in enumerate(results.measures)
+            ],
+            axis=1,
+        )
+        if len(np.unique(cells, axis=0)) <= _MOST_POINTS:
+            break
+    return cells
+
+
+def _near(grid: Array, points: Array, scale: Array) -> npt.NDArray[np.bool_]:
     """Which points of the grid lie among the graphs, close enough to one of them."""
     gaps = np.stack([(np.abs(grid - point) / scale).max(axis=1) for point in points]).min(axis=0)
     try:
         among = Delaunay(points).find_simplex(grid) >= 0
     except QhullError:  # all on a line
         among = np.ones(len(grid), dtype=np.bool_)
-    near: np.ndarray[tuple[int], np.dtype[np.bool_]] = (gaps < 0.5) & among
+    near: npt.NDArray[np.bool_] = (gaps < 0.5) & among
     return near if near.any() else np.isclose(gaps, gaps.min())
 
 

@@ -90,6 +90,8 @@ def compare_subset(results: Results, keys: Iterable[str]) -> Correlation | None:
     This is how well the few stand for the many; the complete graph takes no part.
     """
     chosen = results.runs[results.runs["graph_key"].isin(list(keys))]
+    if chosen.empty:
+        return None
     few = Results.of(chosen, measures=results.measures, error=results.error)
     count = len(few.sparse)
     names = (f"bins of {count} graphs", f"the same bins of all {len(results.sparse)} graphs")
