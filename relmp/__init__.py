@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
     from relmp.models import match_flops as match_flops
+    from relmp.rounds import Conv2dMessage as Conv2dMessage
     from relmp.rounds import LinearMessage as LinearMessage
     from relmp.rounds import Message as Message
+    from relmp.rounds import RelationalConv2d as RelationalConv2d
     from relmp.rounds import RelationalLinear as RelationalLinear
     from relmp.rounds import Round as Round
     from relmp.sweep import collect as collect
@@ -30,7 +32,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "relmp.graphs": ("RelationalGraph", "create_graph", "sample_graphs"),
-    "relmp.rounds": ("LinearMessage", "Message", "RelationalLinear", "Round"),
+    "relmp.rounds": (
+        "Conv2dMessage",
+        "LinearMessage",
+        "Message",
+        "RelationalConv2d",
+        "RelationalLinear",
+        "Round",
+    ),
     "relmp.models": ("count_flops", "count_parameters", "create_model", "match_flops"),
     "relmp.training": ("load_data", "load_run", "train"),
     "relmp.sweep": ("collect", "run_sweep"),
