@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
-from scipy.spatial import Delaunay, QhullError
+from scipy.spatial import Delaunay, KDTree, QhullError
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from threadpoolctl import threadpool_limits
 
 from relmp.analysis.results import Array, Results
 from relmp.analysis.sweet_spot import cell_numbers
@@ -83,7 +84,8 @@ def smooth_surface(
     process = GaussianProcessRegressor(
         kernel, alpha=noise / spread**2 + 1e-8, n_restarts_optimizer=1, random_state=seed
     )
-    with warnings.catch_warnings():
+    # Threads cost more than they gain on matrices this small, most of all on a busy machine.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # A flat surface has no length: the optimiser then ends at the bound, as it should.
         warnings.simplefilter("ignore", ConvergenceWarning)
         process.fit((points - centre) / scale, (means - means.mean()) / spread)
@@ -150,7 +152,7 @@ def _cells(results: Results, places: Array) -> npt.NDArray[np.int64]:
 
 def _near(grid: Array, points: Array, scale: Array) -> npt.NDArray[np.bool_]:
     """Which points of the grid lie among the graphs, close enough to one of them."""
-    gaps = np.stack([(np.abs(grid - point) / scale).max(axis=1) for point in points]).min(axis=0)
+    gaps = KDTree(points / scale).query(grid / scale, p=np.inf)[0]
     try:
         among = Delaunay(points).find_simplex(grid) >= 0
     except QhullError:  # all on a line
