@@ -65,8 +65,8 @@ def analyse(
     drawn = {**stored, **(graphs or {})}
     landmarks = tuple(landmarks)
     tasks = [Results.of(rows, measures=measures, error=error) for rows in _by_task(table)]
-    concluded = [conclude(task, landmarks) for task in tasks]
     folder = OutputFolder(out)
+    concluded = [conclude(task, landmarks) for task in tasks]
     folder.write_table("results", table)
     for results, conclusions in zip(tasks, concluded, strict=True):
         name = results.task.replace(" on ", "_")

@@ -152,7 +152,7 @@ def _cells(results: Results, places: Array) -> npt.NDArray[np.int64]:
 
 def _near(grid: Array, points: Array, scale: Array) -> npt.NDArray[np.bool_]:
     """Which points of the grid lie among the graphs, close enough to one of them."""
-    gaps = KDTree(points / scale).query(grid / scale, p=np.inf)[0]
+    gaps = np.asarray(KDTree(points / scale).query(grid / scale, p=np.inf)[0])
     try:
         among = Delaunay(points).find_simplex(grid) >= 0
     except QhullError:  # all on a line
