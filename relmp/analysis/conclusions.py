@@ -18,14 +18,8 @@ from relmp.analysis.identification import Identification, identify_cheaply
 from relmp.analysis.placement import place_graphs
 from relmp.analysis.power import Noise, measure_noise, needed_seeds, plan_designs
 from relmp.analysis.results import SYMBOLS, Results, plural
-from relmp.analysis.summary import (
-    Choice,
-    Regions,
-    Summary,
-    choose_and_judge,
-    compare_regions,
-    summarise,
-)
+from relmp.analysis.selection import Choice, choose_and_judge
+from relmp.analysis.summary import Regions, Summary, compare_regions, summarise
 from relmp.analysis.surface import Surface, smooth_surface
 from relmp.analysis.sweet_spot import SweetSpot, find_sweet_spot
 from relmp.analysis.transfer import Correlation, compare_subset

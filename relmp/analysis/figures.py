@@ -11,9 +11,10 @@ from matplotlib.patches import Rectangle
 from relmp.analysis.fits import fit_slice, slice_of
 from relmp.analysis.identification import EarlyEpoch
 from relmp.analysis.results import SYMBOLS, Array, Results
+from relmp.analysis.rule import cell_numbers, grid_of
 from relmp.analysis.summary import Summary
 from relmp.analysis.surface import Surface
-from relmp.analysis.sweet_spot import SweetSpot, cell_numbers, grid_of
+from relmp.analysis.sweet_spot import SweetSpot
 from relmp.analysis.transfer import bin_means
 
 LABELS = {
