@@ -107,6 +107,11 @@ class Conclusions:
                 f"({plural(self.regions.inside.n, 'graph')}), outside "
                 f"{self.regions.outside.mean:.2f} ({plural(self.regions.outside.n, 'graph')})."
             )
+        if self.sweet_spot.found and self.sweet_spot.bins["kept"].mean() > 2 / 3:
+            lines.append(
+                "More than two thirds of the bins were kept, so the rectangle hardly says where "
+                "good graphs lie."
+            )
         if self.surface is not None and self.surface.beats_complete is not None:
             chances = self.surface.beats_complete
             share = float((chances[~np.isnan(chances)] > 0.95).mean())
