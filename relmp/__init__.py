@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relmp.analysis import analyse as analyse
     from relmp.analysis import find_sweet_spot as find_sweet_spot
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
+    from relmp.analysis import summarise as summarise
     from relmp.graphs import RelationalGraph as RelationalGraph
     from relmp.graphs import create_graph as create_graph
     from relmp.graphs import sample_graphs as sample_graphs
@@ -43,7 +45,7 @@ _HOMES = {
     "relmp.models": ("count_flops", "count_parameters", "create_model", "match_flops"),
     "relmp.training": ("load_data", "load_run", "train"),
     "relmp.sweep": ("collect", "run_sweep"),
-    "relmp.analysis": ("find_sweet_spot", "plot_sweet_spot"),
+    "relmp.analysis": ("analyse", "find_sweet_spot", "plot_sweet_spot", "summarise"),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}
 
