@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -90,7 +91,10 @@ class RunFolder:
     def save(self, checkpoint: dict[str, Any], record: Record) -> None:
         """Write the state after an epoch, then its record."""
         checkpoint["records"].append(record)
-        atomic_write(self.path / "checkpoint.pt", lambda path: torch.save(checkpoint, path))
+        # Saved to memory first: written directly, torch hides that the disk is full.
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        atomic_write(self.path / "checkpoint.pt", lambda path: path.write_bytes(buffer.getbuffer()))
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -153,9 +157,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside ``path``, then rename: a reader sees the old file or the new one."""
     part = path.with_name(path.name + ".part")
-    write(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(path)
 
 
