@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,16 +35,9 @@ def count_flops(model: nn.Module, input_shape: Sequence[int]) -> int:
 
     def count(module: nn.Module, _: Any, output: Tensor) -> None:
         nonlocal total
-        total += _layer_flops(module, output)
+        total += layer_flops(module, output)
 
-    with each_layer(model, count), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        like = next(model.parameters(), torch.empty(0))
-        try:
-            model(like.new_zeros(1, *input_shape))
-        except RuntimeError as error:
-            raise ValueError(
-                f"{type(model).__name__} cannot take an image of shape {list(input_shape)}: {error}"
-            ) from error
+    run_one_image(model, input_shape, count)
     return total
 
 
@@ -186,34 +178,33 @@ def _moved(
     return widths
 
 
-def _layer_flops(module: nn.Module, output: Tensor) -> int:
-    if isinstance(module, Round):
-        return module.flops(output[0].numel() // module.out_channels)
-    if isinstance(module, SqueezeExcitation):
-        return module.flops()
-    if isinstance(module, nn.Linear):
-        return module.in_features * output[0].numel()
-    if isinstance(module, nn.Conv2d):
-        return module.weight[0].numel() * output[0].numel()
-    return 0
+def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[..., None]) -> None:
+    """Run an image of zeros through a model in evaluation mode, and call ``hook`` for the layers.
 
+    These are rounds, linear and convolutional layers, and those that say themselves what they
+    cost; a layer inside another is part of it. ``hook`` gets the layer, its inputs and output.
 
-@contextmanager
-def each_layer(model: nn.Module, hook: Callable[..., None]) -> Iterator[None]:
-    """Call ``hook`` for every layer that runs; inside, the model is in evaluation mode.
-
-    What lies inside a round, or another layer that says itself what it costs, is part of it.
+    Raises:
+        ValueError: If the model does not take such an image.
     """
-    handles = []
     modes = {module: module.training for module in model.modules()}
     inside: set[nn.Module] = set()
+    handles = []
     for module in model.modules():
         if module not in inside and isinstance(module, _LAYERS):
             handles.append(module.register_forward_hook(hook))
             inside.update(module.modules())
+    like = next(model.parameters(), torch.empty(0))
     model.eval()
     try:
-        yield
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(like.new_zeros(1, *input_shape))
+    except RuntimeError as error:
+        if isinstance(error, NotImplementedError):
+            raise
+        raise ValueError(
+            f"{type(model).__name__} cannot take an image of shape {list(input_shape)}: {error}"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
@@ -222,3 +213,15 @@ def each_layer(model: nn.Module, hook: Callable[..., None]) -> Iterator[None]:
 
 
 _LAYERS = (Round, SqueezeExcitation, nn.Linear, nn.Conv2d)
+
+
+def layer_flops(module: nn.Module, output: Tensor) -> int:
+    """Multiply-adds of one layer for one image, once its output is known."""
+    if isinstance(module, Round):
+        return module.flops(output[0].numel() // module.out_channels)
+    if isinstance(module, SqueezeExcitation):
+        return module.flops()
+    if isinstance(module, nn.Linear):
+        return module.in_features * output[0].numel()
+    assert isinstance(module, nn.Conv2d)
+    return module.weight[0].numel() * output[0].numel()

@@ -243,12 +243,13 @@ class EfficientNetB0(Classifier):
         widths: Widths,
         *,
         num_classes: int = 10,
+        in_channels: int = 3,
         input_shape: Sequence[int] | None = None,
         stem_width: int = 32,
         expand_by: ExpandBy = "input",
         **options: Any,
     ) -> Iterator[LayerCost]:
-        channels, height, width = input_shape or (3, 224, 224)
+        channels, height, width = input_shape or (in_channels, 224, 224)
         size = halved("stem.0", (height, width))
         yield LayerCost("stem.0", channels, stem_width, 9, math.prod(size))
         for stage, block, plan in cls._blocks(widths, stem_width, expand_by):

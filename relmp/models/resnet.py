@@ -299,11 +299,12 @@ class ResNet(Classifier):
         widths: Widths,
         *,
         num_classes: int = 10,
+        in_channels: int = 3,
         input_shape: Sequence[int] | None = None,
         stem_width: int | None = None,
         **options: Any,
     ) -> Iterator[LayerCost]:
-        channels, height, width = input_shape or (3, cls.IMAGE_SIZE, cls.IMAGE_SIZE)
+        channels, height, width = input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE)
         size: Size = (height, width)
         stem_width = cls.STEM_WIDTH if stem_width is None else stem_width
         if cls.STEM_HALVES:
