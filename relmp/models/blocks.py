@@ -11,8 +11,8 @@ from typing import Protocol, TypeAlias
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.models.cost import Widths
-from relmp.rounds import Conv2dMessage, Round
+from relmp.models.cost import LayerCost, Widths
+from relmp.rounds import ChannelPartition, Conv2dMessage, Round
 from relmp.rounds.aggregation import Aggr
 
 Size: TypeAlias = tuple[int, int]
@@ -181,3 +181,15 @@ def check_images(x: Tensor, in_channels: int, strided: Sequence[str]) -> None:
     size = (x.size(2), x.size(3))
     for name in strided:
         size = halved(name, size)
+
+
+def check_widths(graph: RelationalGraph | None, layers: Iterator[LayerCost]) -> None:
+    """See that every round has a channel for every node.
+
+    Raises:
+        ValueError: If one has not; it names the layer.
+    """
+    for layer in layers:
+        if graph is not None and layer.relational:
+            with layer_errors(layer.name):
+                ChannelPartition(graph.num_nodes, min(layer.in_channels, layer.out_channels))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.models.blocks import stage_widths
-from relmp.models.cost import Classifier, Widths, check_widths
+from relmp.models.blocks import check_widths, stage_widths
+from relmp.models.cost import Classifier, Widths
 from relmp.models.efficientnet import SqueezeExcitation
 from relmp.models.factory import check_options, create_model, models
 from relmp.rounds import Round

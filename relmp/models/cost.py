@@ -111,18 +111,3 @@ def _with_fewer_nodes(graph: RelationalGraph, nodes: int) -> RelationalGraph | N
         return create_graph("ws_flex", **arguments)
     except ValueError:  # k below 2, or no connected graph
         return None
-
-
-def check_widths(graph: RelationalGraph | None, layers: Iterator[LayerCost]) -> None:
-    """See that every round has a channel for every node.
-
-    Raises:
-        ValueError: If one has not; it names the layer.
-    """
-    for layer in layers:
-        channels = min(layer.in_channels, layer.out_channels)
-        if graph is not None and layer.relational and channels < graph.num_nodes:
-            try:
-                ChannelPartition(graph.num_nodes, channels)
-            except ValueError as error:
-                raise ValueError(f"Layer '{layer.name}': {error}") from error
