@@ -166,7 +166,7 @@ def _reason_in_use(model: nn.Module, name: str, shared: set[int]) -> str | None:
     if any(id(parameter) in shared for parameter in layer.parameters()):
         return "shares its weight with another layer"
     parts = name.split(".")
-    for depth in range(len(parts)):
+    for depth in reversed(range(len(parts))):  # the parent first
         ancestor = type(model.get_submodule(".".join(parts[:depth])))
         path = ".".join(parts[depth:])
         if re.search(rf"self\.{re.escape(path)}\.weight\b", _source(ancestor)):  # type: ignore[arg-type]
