@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
     from relmp.models import match_flops as match_flops
+    from relmp.models import relationalize as relationalize
+    from relmp.models import summary as summary
+    from relmp.models import to_dense as to_dense
+    from relmp.models import verify as verify
     from relmp.rounds import Conv2dMessage as Conv2dMessage
     from relmp.rounds import LinearMessage as LinearMessage
     from relmp.rounds import Message as Message
@@ -42,7 +46,16 @@ _HOMES = {
         "RelationalLinear",
         "Round",
     ),
-    "relmp.models": ("count_flops", "count_parameters", "create_model", "match_flops"),
+    "relmp.models": (
+        "count_flops",
+        "count_parameters",
+        "create_model",
+        "match_flops",
+        "relationalize",
+        "summary",
+        "to_dense",
+        "verify",
+    ),
     "relmp.training": ("load_data", "load_run", "train"),
     "relmp.sweep": ("collect", "run_sweep"),
     "relmp.analysis": ("analyse", "find_sweet_spot", "plot_sweet_spot", "summarise"),
