@@ -1,0 +1,53 @@
+# make sweep      the whole pipeline on digits, in minutes; writes runs/quick/
+# make test       the tests
+# make test-all   also the slow ones
+# make lint       style and types
+# make wheel      dist/relmp-*.whl
+#
+# The environment is made in .venv on first use, and again when the pins change. Its place can
+# be set (make test VENV=/elsewhere), and so can the Python that makes it (PYTHON=python3.12).
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+RUN := PYTHONPATH=$(CURDIR) $(BIN)/python
+PINS := $(VENV)/.pins-$(shell cat requirements.txt Makefile | cksum | cut -d' ' -f1)
+
+.PHONY: sweep test test-all lint wheel environment
+
+sweep: environment
+	$(RUN) experiments/recipes/quick.py
+
+test: environment
+	$(RUN) -m pytest -m "not slow"
+
+test-all: test
+	$(RUN) -m pytest -m slow
+
+lint: environment
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+wheel: environment
+	$(BIN)/python -m build --wheel --no-isolation
+
+# The environment belongs to one checkout at a time; another one only changes the link.
+environment: $(PINS)
+	@test "$$(cat $(VENV)/.checkout 2>/dev/null)" = "$(CURDIR)" || \
+	  { $(PIP) --no-deps --no-build-isolation -e . && echo "$(CURDIR)" > $(VENV)/.checkout; }
+
+# torch-scatter is compiled against the installed torch, which takes minutes. It is optional:
+# where it does not build, PyTorch's own scatter and segment operators do its work.
+$(PINS):
+	@$(PYTHON) -c 'import sys; sys.exit("relmp needs Python 3.11 or newer.") if sys.version_info < (3, 11) else None'
+	@echo "Installing into $(VENV) (about 7 GB with PyTorch's CUDA build, 5 to 10 minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	printf '[build_ext]\nparallel = 2\n' > $(VENV)/parallel.cfg
+	DIST_EXTRA_CONFIG=$(abspath $(VENV))/parallel.cfg \
+	  $(PIP) --no-build-isolation --use-pep517 torch-scatter==2.1.2 \
+	  || echo "torch-scatter was not installed; relmp works without it."
+	@touch $@

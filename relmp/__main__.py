@@ -1,0 +1,6 @@
+"""``python -m relmp``."""
+
+from relmp.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Graphs as plain values that JSON can hold, and as text that a person can type."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import numpy as np
+
+from relmp.graphs.generators import create_graph
+from relmp.graphs.relational_graph import RelationalGraph
+
+
+def graph_to_dict(graph: RelationalGraph) -> dict[str, Any]:
+    """Name, key, number of nodes and edges ``[[source, target], ...]``, self-loops left out.
+
+    An undirected graph lists every pair once, the smaller node first. With edge attributes
+    every edge is listed, self-loops included.
+    """
+    source, target = graph.edges
+    attr = graph.edge_attr
+    keep = source != target if graph.is_directed else source < target
+    edges = graph.edges if attr is not None else graph.edges[:, keep]
+    return {
+        "name": graph.name,
+        "key": graph.key,
+        "num_nodes": graph.num_nodes,
+        "directed": graph.is_directed or attr is not None,
+        "edges": edges.T.tolist(),
+        "edge_attr": None if attr is None else attr.tolist(),
+    }
+
+
+def graph_from_dict(values: dict[str, Any]) -> RelationalGraph:
+    """The graph that :func:`graph_to_dict` was given.
+
+    Raises:
+        ValueError: If the edges do not give the key that is written beside them.
+    """
+    edges = np.array(values["edges"], dtype=np.int64).reshape(-1, 2).T
+    if not values["directed"]:
+        edges = np.concatenate([edges, edges[::-1]], axis=1)
+    graph = RelationalGraph(values["num_nodes"], edges, values["edge_attr"], name=values["name"])
+    if graph.key != values["key"]:
+        raise ValueError(
+            f"The edges of graph '{values['name']}' give the key {graph.key}, but "
+            f"{values['key']} is written beside them; the file was changed."
+        )
+    return graph
+
+
+def graph_from_text(text: str) -> RelationalGraph:
+    """A graph from the call that makes it: ``"ws_flex(n=64, k=8.5, p=0.2, seed=3)"``.
+
+    This is also what generated graphs have as their name. Nothing in the text is executed:
+    it is a generator's name, and numbers or words for its arguments.
+
+    Raises:
+        ValueError: If the text is no such call, or the generator does not accept it.
+    """
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if isinstance(call, ast.Name):
+            call = ast.Call(call, [], [])
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise ValueError("not a call with named arguments")
+        params = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"'{text}' is no graph ({error}); write a generator and its arguments, such as "
+            f'"ws_flex(n=64, k=8.5, p=0.2, seed=3)".'
+        ) from error
+    return create_graph(call.func.id, **params)

@@ -1,0 +1,135 @@
+"""Models by name, and what it takes to build one again."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from relmp.graphs import RelationalGraph
+from relmp.graphs.serialise import graph_from_dict, graph_to_dict
+from relmp.registry import Registry
+
+models: Registry[type[nn.Module]] = Registry("model")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides what :func:`create_model` builds; a model has it as ``config``."""
+
+    name: str
+    graph: RelationalGraph | None = None
+    num_classes: int = 10
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def create(self) -> nn.Module:
+        """Build the model."""
+        return create_model(
+            self.name,
+            graph=self.graph,
+            num_classes=self.num_classes,
+            seed=self.seed,
+            **self.options,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a message class is written as ``module:name``.
+
+        Raises:
+            ValueError: If an option is an object that cannot be written down.
+        """
+        return {
+            "name": self.name,
+            "graph": None if self.graph is None else graph_to_dict(self.graph),
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+            "options": {key: _plain(key, value) for key, value in self.options.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """The inverse of :meth:`to_dict`."""
+        graph = values["graph"]
+        return cls(**{**values, "graph": None if graph is None else graph_from_dict(graph)})
+
+
+def _plain(key: str, value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(key, item) for item in value]
+    if isinstance(value, type) and "<locals>" not in value.__qualname__:
+        return f"{value.__module__}:{value.__qualname__}"
+    raise ValueError(
+        f"Option {key}={value!r} cannot be written to a configuration; give a name, or a class "
+        f"that can be imported."
+    )
+
+
+def import_object(path: str) -> Any:
+    """The object at ``package.module:name``.
+
+    Raises:
+        ValueError: If there is no such module or name.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Cannot import '{path}' ({error}); write it as package.module:Name, and see that "
+            f"the package is installed or lies in the working folder."
+        ) from error
+
+
+def create_model(
+    name: str,
+    *,
+    graph: RelationalGraph | None = None,
+    num_classes: int = 10,
+    seed: int = 0,
+    **options: Any,
+) -> nn.Module:
+    """A model by name, with a graph in its inner layers.
+
+    ``create_model("mlp", graph=graph, num_classes=10, in_features=3072, width=512)``
+
+    Args:
+        name: A registered model (``relmp.models.models.names()``).
+        graph: The graph of all inner layers; None builds the ordinary dense network.
+        num_classes: Number of classes.
+        seed: Decides the initial weights. No global random state is read or changed.
+        **options: The model's own arguments; see its class. ``message`` may also be written
+            as ``"package.module:Name"``.
+
+    Raises:
+        ValueError: If the name or an option is unknown, or a layer cannot carry the graph.
+    """
+    cls = models[name]
+    check_options(name, cls, options)
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, but is {num_classes}.")
+    if isinstance(options.get("message"), str):
+        options = options | {"message": import_object(options["message"])}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = cls(graph, num_classes, **options)
+    model.config = ModelConfig(name, graph, num_classes, seed, options)  # type: ignore[assignment]
+    return model
+
+
+def check_options(name: str, cls: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` if a model does not know one of these options."""
+    accepted = [p for p in inspect.signature(cls).parameters if p not in ("graph", "num_classes")]
+    unknown = [key for key in options if key not in accepted]
+    if unknown:
+        raise ValueError(
+            f"Model '{name}' has no option '{unknown[0]}'; its options are {', '.join(accepted)}."
+        )

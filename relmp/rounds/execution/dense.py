@@ -1,0 +1,76 @@
+"""A round as one dense product: the weights of the edges laid out in a matrix of zeros."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from relmp.rounds.round import Round
+
+
+class DenseExecution(nn.Module):
+    r"""Lays the edge weights out and multiplies once: :math:`y = \mathrm{layout}(W)\, x`.
+
+    The layout holds :math:`W_{ij}` in the rows of node i and the columns of node j and zeros
+    elsewhere; for the mean it also divides by the in-degree of i. It costs as much as the
+    complete graph, whatever the density.
+    """
+
+    name = "dense"
+
+    @staticmethod
+    def refusal(layer: Round) -> str | None:
+        """Why this round cannot be executed so, or None."""
+        if not hasattr(layer.message_module, "apply_dense"):
+            return f"{type(layer.message_module).__name__} is not one linear map for every edge"
+        if layer.aggr not in ("sum", "mean"):
+            return f"aggregation '{layer.aggr}' is not linear in the messages"
+        return None
+
+    def __init__(self, layer: Round) -> None:
+        super().__init__()
+        self.shape = (layer.out_channels, layer.in_channels)
+        edges = layer.edge_index
+        rows = torch.from_numpy(layer.out_partition.slots)[edges[1]]
+        columns = torch.from_numpy(layer.in_partition.slots)[edges[0]]
+        places = rows[:, :, None] * layer.in_channels + columns[:, None, :]
+        # All padding goes to one place behind the matrix, which is cut off.
+        padded = (rows == layer.out_channels)[:, :, None] | (columns == layer.in_channels)[:, None]
+        places[padded] = layer.out_channels * layer.in_channels
+        self.edge_shape = tuple(places.shape)
+        self.register_buffer("places", places.flatten(), persistent=False)
+        self.places: Tensor
+        degree = None
+        if layer.aggr == "mean":
+            degree = (layer.ptr[1:] - layer.ptr[:-1])[edges[1]]
+        self.register_buffer("degree", degree, persistent=False)
+        self.degree: Tensor | None
+
+    def layout(self, weight: Tensor) -> Tensor:
+        """``[E, out_dim, in_dim, *kernel]`` -> ``[C_out, C_in, *kernel]``."""
+        kernel = weight.shape[3:]
+        if self.degree is not None:
+            weight = weight / self.degree.view(-1, *[1] * (weight.dim() - 1))
+        values = weight.reshape(self.places.numel(), *kernel)
+        matrix = weight.new_zeros(self.shape[0] * self.shape[1] + 1, *kernel)
+        places = self.places.view(-1, *[1] * len(kernel)).expand_as(values)
+        return matrix.scatter(0, places, values)[:-1].view(*self.shape, *kernel)
+
+    def gather(self, matrix: Tensor) -> Tensor:
+        """``[C_out, C_in, *kernel]`` -> ``[E, out_dim, in_dim, *kernel]``: what is on the edges.
+
+        The inverse of :meth:`layout` on the edges; what is off the graph is left behind.
+        """
+        kernel = matrix.shape[2:]
+        padded = torch.cat([matrix.flatten(0, 1), matrix.new_zeros(1, *kernel)])
+        weight = padded.index_select(0, self.places).view(*self.edge_shape, *kernel)
+        if self.degree is not None:
+            weight = weight * self.degree.view(-1, *[1] * (weight.dim() - 1))
+        return weight
+
+    def forward(self, message: nn.Module, x: Tensor) -> Tensor:
+        form = cast(Any, message)
+        return cast(Tensor, form.apply_dense(x, self.layout(form.weight)))

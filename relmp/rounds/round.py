@@ -1,0 +1,266 @@
+"""One layer of a network = one round of message passing over a relational graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torch_geometric import EdgeIndex
+from torch_geometric.nn.conv import MessagePassing
+
+from relmp.graphs import RelationalGraph
+from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
+from relmp.rounds.channels import ChannelPartition
+from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
+from relmp.rounds.message import Edges, LinearMessage, Message, channels_heard, wants_edges
+
+MessageFactory: TypeAlias = Callable[[int, int, int], nn.Module]
+"""``(num_edges, in_dim, out_dim) -> nn.Module``: a class, or a ``functools.partial`` of one."""
+
+
+class Round(MessagePassing):  # type: ignore[misc]
+    r"""One round of message passing: every node hears its in-neighbours and itself.
+
+    .. math::
+        x_i' = \mathrm{update}\Big( b_i + \mathrm{AGG}_{j \in N(i)}\,
+        \mathrm{message}_{ij}(x_i, x_j) \Big), \qquad i \in N(i)
+
+    Args:
+        graph: Who listens to whom.
+        in_channels: Channels of the input, dealt out to the nodes
+            (:class:`ChannelPartition`); at least one a node.
+        out_channels: Channels of the output.
+        message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``; see
+            :class:`Message`.
+        aggr: An aggregation of PyG by name or as an object, or a list of them.
+        update: What is done to the flat output: normalisation, activation, or any module.
+        bias: Whether a bias ``[out_channels]`` is added after aggregation.
+        execution: ``"message_passing"`` runs the definition; ``"dense"`` computes the same
+            as one matrix product; ``"auto"`` chooses. ``layer.execution`` says what is used.
+        chunk_size: How many images at a time pass along ``"message_passing"``; all of them by
+            default. The messages of a chunk are thrown away once they are aggregated, and
+            made again in the backward pass, so this bounds memory and costs a second forward
+            pass. A message that looks across images (batch norm) sees a chunk of them.
+
+    Shapes:
+        - **input** ``[B, C_in]`` or ``[B, C_in, H, W]``
+        - **output** ``[B, C_out]`` or ``[B, C_out, H', W']``
+
+    Raises:
+        ValueError: If there are fewer channels than nodes, or a name is unknown.
+
+    Reference:
+        You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 2.
+    """
+
+    SUPPORTS_FUSED_EDGE_INDEX: Final = True
+    _version = 1  # of what a state_dict holds
+
+    def __init__(
+        self,
+        graph: RelationalGraph,
+        in_channels: int,
+        out_channels: int,
+        *,
+        message: MessageFactory = LinearMessage,
+        aggr: Aggr = "sum",
+        update: nn.Module | None = None,
+        bias: bool = True,
+        execution: str = "auto",
+        chunk_size: int | None = None,
+    ) -> None:
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(
+                f"chunk_size is the number of images at a time, at least 1, but is {chunk_size}."
+            )
+        in_partition = ChannelPartition(graph.num_nodes, in_channels)
+        out_partition = ChannelPartition(graph.num_nodes, out_channels)
+        # PyG generates `propagate` for the first instance and reuses it for all: with the sum
+        # it holds the fused hook, whatever that first instance aggregates by.
+        super().__init__("sum", node_dim=0)
+        self.aggr_module = resolve_aggregation(aggr, out_partition.max_size)
+        self.aggr = aggregation_name(self.aggr_module)
+        self.graph = graph
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.in_partition, self.out_partition = in_partition, out_partition
+        self._register_graph()
+        self.message_module = message(
+            graph.num_edges, in_partition.max_size, out_partition.max_size
+        )
+        self._wants_edges = wants_edges(self.message_module)
+        self.update_module = update
+        self.chunk_size = chunk_size
+        self.register_parameter("bias", nn.Parameter(torch.zeros(out_channels)) if bias else None)
+        self.set_execution(execution)
+        self.reset_parameters()
+
+    def set_execution(self, execution: str) -> None:
+        """Choose another way to execute this round; its function and state stay the same.
+
+        Raises:
+            ValueError: If the name is unknown, or this round cannot be executed so.
+        """
+        self.execution, self.executor = choose_execution(self, execution)
+        # PyG calls message_and_aggregate where this is True, message and aggregate otherwise.
+        self.fuse = self.executor is not None
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, the bias as ``nn.Linear`` does."""
+        super().reset_parameters()
+        heard = channels_heard(self.edges)
+        if isinstance(self.message_module, Message):
+            self.message_module.reset_parameters(self.edges)
+            heard = self.message_module.fan_in(self.edges)
+        if self.bias is not None:
+            bound = heard.to(self.bias).rsqrt()
+            sizes = torch.from_numpy(self.out_partition.sizes).to(bound.device)
+            with torch.no_grad():
+                self.bias.uniform_(-1, 1).mul_(bound.repeat_interleave(sizes))
+
+    def _register_graph(self) -> None:
+        graph = self.graph
+        source, target = (torch.from_numpy(row.copy()) for row in graph.edges)
+        self.register_buffer("edge_index", graph.edge_index)
+        self.register_buffer("edge_attr", graph.edge_attr)
+        fused = EdgeIndex(self.edge_index, sparse_size=(graph.num_nodes,) * 2, sort_order="col")
+        derived = {
+            "fused_edge_index": fused.fill_cache_(),
+            "ptr": torch.from_numpy(graph.ptr),
+            "source_mask": torch.from_numpy(self.in_partition.mask)[source],
+            "target_mask": torch.from_numpy(self.out_partition.mask)[target],
+        }
+        if not self.in_partition.is_even:
+            derived["in_slots"] = torch.from_numpy(self.in_partition.slots).flatten()
+        if not self.out_partition.is_even:
+            real = torch.from_numpy(self.out_partition.mask).flatten()
+            derived["out_slots"] = real.nonzero().flatten()
+        for name, tensor in derived.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def edges(self) -> Edges:
+        """The edges as messages see them."""
+        source, target = self.edge_index
+        return Edges(source, target, self.ptr, self.edge_attr, self.source_mask, self.target_mask)
+
+    # One round --------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() not in (2, 4) or x.size(1) != self.in_channels:
+            raise ValueError(
+                f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
+                f"but was given {list(x.shape)}."
+            )
+        size = self.chunk_size
+        if self.fuse:
+            out = self.propagate(self.fused_edge_index, x=x)
+        elif size is None or x.size(0) <= size or not torch.is_grad_enabled():
+            out = torch.cat([self._pass_messages(part) for part in x.split(size or len(x))])
+        else:
+            parts = x.split(size)
+            out = torch.cat(
+                [checkpoint(self._pass_messages, p, use_reentrant=False) for p in parts]
+            )
+        if self.bias is not None:
+            out = out + self.bias.view(-1, *[1] * (out.dim() - 2))
+        return out if self.update_module is None else self.update_module(out)
+
+    def _pass_messages(self, x: Tensor) -> Tensor:
+        nodes = self._to_nodes(x)
+        listens = getattr(self.message_module, "listens", True)
+        return self.propagate(self.edge_index, x=(nodes, nodes if listens else None))
+
+    def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
+        if self._wants_edges:
+            out = self.message_module(x_i, x_j, edges=self.edges)
+        else:
+            out = self.message_module(x_i, x_j)
+        expected = (*x_j.shape[:2], self.out_partition.max_size)
+        if out.dim() != x_j.dim() or out.shape[:3] != expected:
+            raise ValueError(
+                f"{type(self.message_module).__name__} must return messages of shape "
+                f"{[*expected, *['...'] * (x_j.dim() - 3)]} ([E, B, out_dim, ...]) from x_j "
+                f"of shape {list(x_j.shape)}, but returned {list(out.shape)}."
+            )
+        if self.out_partition.is_even:
+            return out
+        return out * self.target_mask.view(-1, 1, expected[2], *[1] * (out.dim() - 3))
+
+    def aggregate(self, inputs: Tensor, index: Tensor) -> Tensor:
+        # Channels last, everything else but the edges as one dimension.
+        messages = inputs.movedim(2, -1)
+        positions = messages.shape[1:-1]
+        out = self.aggr_module(
+            messages.flatten(1, -2),
+            index=index,
+            ptr=self.ptr,
+            dim_size=self.graph.num_nodes,
+            dim=0,
+        )
+        out = out.view(out.size(0), *positions, out.size(-1))
+        out = out.movedim(0, -2).flatten(-2)
+        if not self.out_partition.is_even:
+            out = out.index_select(-1, self.out_slots)
+        return out.movedim(-1, 1)
+
+    def message_and_aggregate(self, edge_index: EdgeIndex, x: Tensor) -> Tensor:
+        assert self.executor is not None
+        return self.executor(self.message_module, x)
+
+    def _to_nodes(self, x: Tensor) -> Tensor:
+        """``[B, C, ...]`` -> ``[n, B, c, ...]``, padded slots zero."""
+        if not self.in_partition.is_even:
+            padding = x.new_zeros(x.size(0), 1, *x.shape[2:])
+            x = torch.cat([x, padding], dim=1).index_select(1, self.in_slots)
+        shape = (self.graph.num_nodes, self.in_partition.max_size)
+        return x.reshape(x.size(0), *shape, *x.shape[2:]).movedim(1, 0)
+
+    # What it costs and what it is -------------------------------------------------------
+
+    def flops(self, positions: int = 1) -> int:
+        """Multiply-adds of one image over real edges and channels, bias not counted."""
+        count = getattr(self.message_module, "flops", None)
+        if count is None:
+            raise NotImplementedError(
+                f"{type(self.message_module).__name__} has no method flops(edges, positions)."
+            )
+        return int(count(self.edges, positions))
+
+    def num_parameters(self) -> int:
+        """Parameters over real edges and channels, bias, aggregation and update included."""
+        own: list[nn.Module | None] = [self.aggr_module, self.update_module]
+        total = sum(p.numel() for part in own if part is not None for p in part.parameters())
+        if isinstance(self.message_module, Message):
+            total += self.message_module.num_parameters(self.edges)
+        else:
+            total += sum(p.numel() for p in self.message_module.parameters())
+        return total + (0 if self.bias is None else self.bias.numel())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        version = local_metadata.get("version", self._version)
+        if version > self._version:
+            args[-1].append(f"layer '{prefix[:-1]}' was saved by a newer format ({version}).")
+        saved = state_dict.get(f"{prefix}edge_index")
+        if saved is not None and not torch.equal(saved.cpu(), self.edge_index.cpu()):
+            args[-1].append(
+                f"layer '{prefix[:-1]}' was saved for another graph: {int(saved.max()) + 1} "
+                f"nodes and {saved.size(1)} edges there, {self.graph} here."
+            )
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, nodes={self.graph.num_nodes}, "
+            f"edges={self.graph.num_edges}, aggr={self.aggr}, execution={self.execution}"
+        )
+
+    def __repr__(self) -> str:
+        return nn.Module.__repr__(self)
+
+
+__all__ = ["MESSAGE_PASSING", "MessageFactory", "Round"]
