@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from relmp.cli_analyse import AnalyseCommand
+from relmp.cli_graphs import GraphsCommand
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
+    | Annotated[GraphsCommand, tyro.conf.subcommand("graphs")]
 )
 
 

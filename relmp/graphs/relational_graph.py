@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,6 +80,8 @@ class RelationalGraph:
         self.labels = None if labels is None else tuple(labels)
         if self.labels is not None and len(self.labels) != num_nodes:
             raise ValueError(f"{len(self.labels)} labels were given for {num_nodes} nodes.")
+        if self.labels is not None and len(set(self.labels)) != num_nodes:
+            raise ValueError("Two nodes have the same label; give every node its own.")
         self._sealed = True
 
     def __setattr__(self, attribute: str, value: object) -> None:
@@ -234,13 +237,48 @@ class RelationalGraph:
     @cached_property
     def clustering(self) -> float:
         """C: mean local clustering coefficient, undirected and without self-loops."""
-        return float(nx.average_clustering(self._undirected))
+        from relmp.graphs import kernels
+
+        return float(kernels.mean_clustering(self._neighbour_sets))
 
     @cached_property
     def path_length(self) -> float:
         """L: average shortest path length, undirected; infinite for a disconnected graph."""
-        graph = self._undirected
-        return float(nx.average_shortest_path_length(graph)) if nx.is_connected(graph) else math.inf
+        from relmp.graphs import kernels
+
+        total = kernels.sum_of_distances(self._neighbour_sets)
+        pairs = self._num_nodes * (self._num_nodes - 1)
+        return math.inf if total < 0 else total / max(pairs, 1)
+
+    def measures(self, *names: str) -> dict[str, float]:
+        """Measures by name, all by default; ``relmp.graphs.measures.names()`` lists them.
+
+        Raises:
+            ValueError: If a name is unknown.
+        """
+        from relmp.graphs.measure import measure_graph
+
+        return measure_graph(self, names)
+
+    def undirected(self) -> RelationalGraph:
+        """The graph in which two nodes hear each other if either heard the other.
+
+        An edge that was there in both directions gets the mean of their attributes.
+        """
+        if not self.is_directed and self._attributes_are_symmetric():
+            return self
+        n = self._num_nodes
+        codes = np.concatenate(
+            [self._edges[0] * n + self._edges[1], self._edges[1] * n + self._edges[0]]
+        )
+        kept, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
+        attr = None
+        if self._attr is not None:
+            attr = np.zeros((len(kept), self._attr.shape[1]))
+            np.add.at(attr, place, np.concatenate([self._attr, self._attr]))
+            attr /= counts[:, None]
+        edges = np.stack(np.divmod(kept, n))
+        return RelationalGraph(n, edges, attr, labels=self.labels, name=self.name)
 
     @property
     def is_complete(self) -> bool:
@@ -248,11 +286,10 @@ class RelationalGraph:
         return self.num_edges == self._num_nodes**2
 
     @property
-    def _undirected(self) -> nx.Graph[int]:
-        graph: nx.Graph[int] = nx.Graph()
-        graph.add_nodes_from(range(self._num_nodes))
-        graph.add_edges_from((int(u), int(v)) for u, v in self._edges.T if u != v)
-        return graph
+    def _neighbour_sets(self) -> npt.NDArray[np.uint64]:
+        from relmp.graphs import kernels
+
+        return kernels.pack(self._num_nodes, self._edges[0], self._edges[1])
 
     # Leaving ----------------------------------------------------------------------------
 
@@ -277,7 +314,10 @@ class RelationalGraph:
 
     def to_pyg(self) -> Data:
         """A ``torch_geometric.data.Data`` with ``edge_index``, ``edge_attr``, ``num_nodes``."""
-        from torch_geometric.data import Data
+        with warnings.catch_warnings():
+            # PyTorch Geometric calls torch.jit.script when it is imported.
+            warnings.filterwarnings("ignore", message="`torch.jit.script`")
+            from torch_geometric.data import Data
 
         return Data(edge_index=self.edge_index, edge_attr=self.edge_attr, num_nodes=self._num_nodes)
 
