@@ -40,10 +40,14 @@ class LayerCost:
     relational: bool = False
     extra: int = 0
 
+    def weights(self, graph: RelationalGraph | None) -> int:
+        """Weights on the edges of a graph; None counts the dense layer."""
+        pairs = round_flops(graph if self.relational else None, self.in_channels, self.out_channels)
+        return pairs * self.kernel
+
     def flops(self, graph: RelationalGraph | None) -> int:
         """Multiply-adds over the edges of a graph; None counts the dense layer."""
-        pairs = round_flops(graph if self.relational else None, self.in_channels, self.out_channels)
-        return pairs * self.kernel * self.pixels + self.extra
+        return self.weights(graph) * self.pixels + self.extra
 
 
 class Classifier(nn.Module, ABC):
