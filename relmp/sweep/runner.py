@@ -24,8 +24,9 @@ from relmp.models import ModelConfig
 from relmp.progress import Advance, progress
 from relmp.sweep.plan import PlannedRun, plan_sweep
 from relmp.sweep.store import SWEEP_FILE, collect
-from relmp.training.config import TrainConfig, pick_device
-from relmp.training.data import ImageData, load_data
+from relmp.training.config import TrainConfig
+from relmp.training.data import DataSet, load_data
+from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder, write_or_compare
 from relmp.training.loop import Record
 from relmp.training.run import derived, train_in_folder
@@ -80,7 +81,15 @@ def run_sweep(
         ValueError: For settings out of range, or a folder that was started with others.
         OSError: If the folder cannot be written.
     """
-    training = TrainConfig(data, train_size, epochs, batch_size, lr, momentum, weight_decay)
+    training = TrainConfig(
+        data,
+        train_size=train_size,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+    )
     source = _DataSource(data, str(data_folder), download, train_size)
     loaded = source.load()
     runs = plan_sweep(
@@ -123,14 +132,14 @@ class _DataSource:
     download: bool
     train_size: int | None
 
-    def load(self) -> ImageData:
+    def load(self) -> DataSet:
         return load_data(
             self.name, folder=self.folder, download=self.download, train_size=self.train_size
         )
 
 
 @lru_cache(maxsize=1)
-def _loaded(source: _DataSource) -> ImageData:
+def _loaded(source: _DataSource) -> DataSet:
     return source.load()
 
 
@@ -233,7 +242,7 @@ def _train_run(
     model = ModelConfig.from_dict(config["model"]).create()
     folder = RunFolder(path)
     folder.start({**config, **derived(model, data)})
-    training = TrainConfig(**config["training"])
+    training = TrainConfig.from_dict(config["training"])
     with folder.lock(wait=wait):
         train_in_folder(folder, model, data, training, torch.device(device), report)
 
