@@ -91,13 +91,19 @@ def train_epochs(
 
 
 def measure_statistics(state: TrainState, data: DataSet, steps: list[Step]) -> None:
-    """Measure the batch-norm statistics of the evaluated model anew, if over any steps."""
-    if steps:
-        seed_generators(steps[0].seed, state.device)
-        batches = data.training_batches(steps, state.team.share)
-        with state.autocast():
-            update_bn((images for images, _ in batches), state.evaluated)
-    state.team.average_statistics(state.evaluated)
+    """Measure the batch-norm statistics of the evaluated model anew over these steps.
+
+    Without steps they are left as they are, those of the first process.
+    """
+    team, model = state.team, state.evaluated
+    if not steps:
+        team.follow_statistics(model)
+        return
+    seed_generators(steps[0].seed, state.device)
+    batches = data.training_batches(steps, team.share)
+    with state.autocast():
+        update_bn((images for images, _ in batches), model)
+    team.average_statistics(model)
 
 
 @torch.no_grad()

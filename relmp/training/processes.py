@@ -23,8 +23,9 @@ class Team:
     """The processes of a run; a team of one says nothing to anybody.
 
     Every process takes its share of every batch, and gradients are averaged, so a team does
-    what one process would do with the whole batch. Batch norm sees the share only; its running
-    statistics are averaged before they are used.
+    what one process would do with the whole batch. Batch norm sees the share only, and its
+    running statistics are those of the first process, so that what the first one keeps is all
+    there is to keep.
 
     Args:
         rank: Number of this process, from 0.
@@ -48,8 +49,11 @@ class Team:
         """The model, with gradients averaged over the team."""
         if self.size == 1:
             return model
+        # The edges of rounds do not change: only running statistics are sent in every step.
+        fixed = [name for name, t in model.named_buffers() if not t.is_floating_point()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, fixed)
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+        return DistributedDataParallel(model, device_ids=ids)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over the team."""
@@ -66,11 +70,15 @@ class Team:
 
     def average_statistics(self, model: nn.Module) -> None:
         """Average the running statistics of the model's layers over the team."""
-        if self.size == 1:
-            return
-        for buffer in model.buffers():
-            if buffer.is_floating_point():
+        if self.size > 1:
+            for buffer in _statistics(model):
                 buffer.copy_(self.sum(buffer) / self.size)
+
+    def follow_statistics(self, model: nn.Module) -> None:
+        """Take the running statistics of the model's layers from the first process."""
+        if self.size > 1:
+            for buffer in _statistics(model):
+                dist.broadcast(buffer, src=0)
 
     def tell(self, value: T) -> T:
         """What the first process says; the others give anything."""
@@ -114,3 +122,7 @@ def join_team(device: str | torch.device | None) -> Iterator[tuple[Team, torch.d
     finally:
         if ours:
             dist.destroy_process_group()
+
+
+def _statistics(model: nn.Module) -> list[Tensor]:
+    return [buffer for buffer in model.buffers() if buffer.is_floating_point()]
