@@ -170,7 +170,7 @@ class Sweep:
             paper's by default.
         message: Message class as package.module:Name; linear by default.
         aggr: How a node aggregates what it hears; any PyG aggregation.
-        data: Data set: digits, fashion_mnist or cifar10.
+        data: Data set: digits, fashion_mnist, mnist, cifar10, cifar100 or svhn.
         data_folder: Where its files lie.
         download: Fetch missing files.
         train_size: Train on so many images only.

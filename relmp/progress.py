@@ -47,6 +47,7 @@ def training_progress(
         def show_up_to(done: float) -> None:
             nonlocal shown, last
             last = time.monotonic()
+            done = round(done * 2**20) / 2**20  # such fractions add up without rounding
             advance(done - shown, note)
             shown = done
 
@@ -97,7 +98,7 @@ def _lines(what: str, total: int) -> Advance:
 
     def advance(steps: float = 1, note: str = "") -> None:
         nonlocal done, last
-        before, done = round(done, 6), round(done + steps, 6)  # parts of a step add up
+        before, done = done, done + steps
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES or before < total <= done:
             last = now

@@ -71,15 +71,7 @@ def train(
     config = make_config(data if isinstance(data, str) else data.name, settings)
     with join_team(device) as (team, picked):
         with team.leader_first():
-            loaded = load_data(
-                data,
-                folder=data_folder,
-                download=download and team.leads,
-                image_size=config.image_size,
-                train_size=config.train_size,
-                validation=config.validation,
-                subset_seed=config.subset_seed,
-            )
+            loaded = data_of(config, data, data_folder, download=download and team.leads)
         check_fit(model, loaded)
         report = on_epoch if on_epoch and team.leads else lambda record: None
         if out is None:
@@ -221,6 +213,21 @@ def _check_same(folder: RunFolder, saved: dict[str, Any], data: DataSet) -> None
             f"The run in '{folder.path}' was started with other data ({'; '.join(differing)}); "
             f"use the same, or another folder."
         )
+
+
+def data_of(
+    config: TrainConfig, data: str | DataSet, folder: str | Path, *, download: bool
+) -> DataSet:
+    """The data of a run, in the part and size that its configuration says."""
+    return load_data(
+        data,
+        folder=folder,
+        download=download,
+        image_size=config.image_size,
+        train_size=config.train_size,
+        validation=config.validation,
+        subset_seed=config.subset_seed,
+    )
 
 
 def run_config(model: ModelConfig, training: TrainConfig) -> dict[str, Any]:
