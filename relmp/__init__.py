@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
     from relmp.models import match_flops as match_flops
+    from relmp.models import relationalize as relationalize
+    from relmp.models import summary as summary
+    from relmp.models import to_dense as to_dense
+    from relmp.models import verify as verify
+    from relmp.rounds import Conv2dMessage as Conv2dMessage
     from relmp.rounds import LinearMessage as LinearMessage
     from relmp.rounds import Message as Message
+    from relmp.rounds import RelationalConv2d as RelationalConv2d
     from relmp.rounds import RelationalLinear as RelationalLinear
     from relmp.rounds import Round as Round
     from relmp.sweep import collect as collect
@@ -30,8 +36,24 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "relmp.graphs": ("RelationalGraph", "create_graph", "sample_graphs"),
-    "relmp.rounds": ("LinearMessage", "Message", "RelationalLinear", "Round"),
-    "relmp.models": ("count_flops", "count_parameters", "create_model", "match_flops"),
+    "relmp.rounds": (
+        "Conv2dMessage",
+        "LinearMessage",
+        "Message",
+        "RelationalConv2d",
+        "RelationalLinear",
+        "Round",
+    ),
+    "relmp.models": (
+        "count_flops",
+        "count_parameters",
+        "create_model",
+        "match_flops",
+        "relationalize",
+        "summary",
+        "to_dense",
+        "verify",
+    ),
     "relmp.training": ("load_data", "load_run", "train"),
     "relmp.sweep": ("collect", "run_sweep"),
     "relmp.analysis": ("find_sweet_spot", "plot_sweet_spot"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from relmp.cli_analyse import AnalyseCommand
 from relmp.cli_predict import Predict
 from relmp.training.config import LoopOptions, Optimizer, Precision, Schedule
 
@@ -237,6 +238,7 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
 )
 
 

@@ -6,8 +6,9 @@
 test error and the best graphs at 32 to 32.5 % (You et al., ICML 2020, table 2: 33.34 +- 0.36
 and 32.05 +- 0.14; chosen and reported on different seeds, the published runs give 32.5).
 
-Device: any. 265 runs; a run takes about HOURS on one CPU core, so this is a job for a GPU or a
-larger machine: `--workers` spreads it, and a stopped sweep goes on where it was. Writes
+Device: any. 265 runs; a run takes 1 hour (dense graphs) to 3 hours (the sparsest, which are the
+widest) on one core of an AMD EPYC, some 200 hours on two, so this is a job for a GPU or a larger
+machine: `--workers` spreads it, and a stopped sweep goes on where it was. Writes
 `runs/mlp_cifar10/`.
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import networkx as nx
 
-from relmp.graphs.relational_graph import RelationalGraph
+from relmp.graphs.relational_graph import GeneratorCall, RelationalGraph
 from relmp.registry import Registry
 
 Generator = Callable[..., "nx.Graph[Any]"]
@@ -45,7 +45,9 @@ def create_graph(generator: str | Generator, *, name: str = "", **params: Any) -
         ) from None
     graph = function(**params)
     call = ", ".join(f"{key}={value}" for key, value in params.items())
-    return RelationalGraph.from_networkx(graph, name=name or f"{label}({call})")
+    return RelationalGraph.from_networkx(
+        graph, name=name or f"{label}({call})", generator=GeneratorCall(label, params)
+    )
 
 
 @generators.register("complete")

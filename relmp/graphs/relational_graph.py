@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 
+class GeneratorCall(NamedTuple):
+    """The call that made a graph: name of the generator and its arguments."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
 class RelationalGraph:
     r"""A frozen set of nodes and directed edges :math:`j \to i`: node i listens to node j.
 
     Every node also listens to itself: self-loops are added where they are missing. An
     undirected graph is one that holds both directions of every edge. Two graphs are equal
-    when their nodes, edges and edge attributes are; ``name`` and ``labels`` do not count.
+    when their nodes, edges and edge attributes are; ``name``, ``labels`` and ``generator`` do
+    not count.
 
     Args:
         num_nodes: Number of nodes n, at least 1.
@@ -34,6 +42,7 @@ class RelationalGraph:
         self_loop_attr: The attribute that an added self-loop gets.
         labels: Optional names of the nodes, one each.
         name: What people call this graph; free text.
+        generator: Name and arguments of the generator that made this graph, where there is one.
 
     Raises:
         ValueError: If there are no nodes, an edge leaves the range, an edge is repeated, or
@@ -52,6 +61,7 @@ class RelationalGraph:
         self_loop_attr: float = 1.0,
         labels: Iterable[Hashable] | None = None,
         name: str = "",
+        generator: GeneratorCall | None = None,
     ) -> None:
         if num_nodes < 1:
             raise ValueError(
@@ -65,6 +75,7 @@ class RelationalGraph:
         self._edges = _frozen(edges[:, order])
         self._attr = None if attr is None else _frozen(attr[order])
         self.name = name
+        self.generator = generator
         self.labels = None if labels is None else tuple(labels)
         if self.labels is not None and len(self.labels) != num_nodes:
             raise ValueError(f"{len(self.labels)} labels were given for {num_nodes} nodes.")
@@ -81,7 +92,12 @@ class RelationalGraph:
 
     @classmethod
     def from_networkx(
-        cls, graph: nx.Graph[Any], *, edge_attrs: Iterable[str] = (), name: str = ""
+        cls,
+        graph: nx.Graph[Any],
+        *,
+        edge_attrs: Iterable[str] = (),
+        name: str = "",
+        generator: GeneratorCall | None = None,
     ) -> RelationalGraph:
         """From any networkx graph, directed (an arc is source to target) or not.
 
@@ -92,6 +108,7 @@ class RelationalGraph:
             graph: A ``Graph`` or ``DiGraph``.
             edge_attrs: Edge data to carry along, one column of ``edge_attr`` each.
             name: Name of the result; the graph's own name by default.
+            generator: Name and arguments of the generator that made it, where there is one.
 
         Raises:
             ValueError: For a multigraph, an empty graph, or missing edge data.
@@ -122,6 +139,7 @@ class RelationalGraph:
             np.array(values, dtype=np.float64).reshape(len(rows), len(attrs)) if attrs else None,
             labels=labels,
             name=name or str(graph.graph.get("name", "")),
+            generator=generator,
         )
 
     @classmethod
@@ -278,7 +296,8 @@ class RelationalGraph:
         return hash(self.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (self._num_nodes, self._edges, self._attr, self.labels, self.name))
+        state = (self._num_nodes, self._edges, self._attr, self.labels, self.name, self.generator)
+        return (_rebuild, state)
 
     def __repr__(self) -> str:
         name = f"{self.name}: " if self.name else ""
@@ -295,8 +314,9 @@ def _rebuild(
     attr: npt.NDArray[np.float64] | None,
     labels: tuple[Hashable, ...] | None,
     name: str,
+    generator: GeneratorCall | None,
 ) -> RelationalGraph:
-    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name)
+    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name, generator=generator)
 
 
 def _checked_edges(num_nodes: int, edge_index: Any) -> npt.NDArray[np.int64]:

@@ -8,16 +8,28 @@ with warnings.catch_warnings():
     import torch_geometric.nn  # noqa: F401
 
 from relmp.rounds.channels import ChannelPartition
-from relmp.rounds.layers import RelationalLinear, dense_weight
-from relmp.rounds.message import Edges, LinearMessage, Message
+from relmp.rounds.conv2d import Conv2dMessage
+from relmp.rounds.layers import (
+    RelationalConv2d,
+    RelationalLinear,
+    dense_layer,
+    dense_weight,
+    keep_dense_weight,
+)
+from relmp.rounds.message import Edges, LinearMessage, Message, WeightedMessage
 from relmp.rounds.round import Round
 
 __all__ = [
     "ChannelPartition",
+    "Conv2dMessage",
     "Edges",
     "LinearMessage",
     "Message",
+    "RelationalConv2d",
     "RelationalLinear",
     "Round",
+    "WeightedMessage",
+    "dense_layer",
     "dense_weight",
+    "keep_dense_weight",
 ]

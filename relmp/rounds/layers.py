@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
+from relmp.rounds.conv2d import Conv2dMessage, Pair
 from relmp.rounds.execution.dense import DenseExecution
-from relmp.rounds.message import LinearMessage
+from relmp.rounds.message import WeightedMessage
 from relmp.rounds.round import Round
 
 
@@ -57,18 +59,75 @@ class RelationalLinear(Round):
 
     def to_dense(self) -> nn.Linear:
         """An ``nn.Linear`` with the same function, zeros where there is no edge."""
-        linear = nn.Linear(
-            self.in_channels,
-            self.out_channels,
-            bias=self.bias is not None,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
+        return cast(nn.Linear, dense_layer(self))
+
+
+class RelationalConv2d(Round):
+    r"""``nn.Conv2d`` over a relational graph: :math:`y_i = b_i + \sum_{j \in N(i)} W_{ij} * x_j`.
+
+    On the complete graph it is ``nn.Conv2d``; on any other it is ``nn.Conv2d`` with zeros
+    where there is no edge, and has only the kernels of the edges.
+
+    Args:
+        graph: Who listens to whom.
+        in_channels: Channels of the input, at least one a node.
+        out_channels: Channels of the output.
+        kernel_size, stride, padding, dilation: See :class:`Conv2dMessage`.
+        bias: Whether a bias is learned.
+        execution: See :class:`Round`.
+        chunk_size: See :class:`Round`; :class:`Conv2dMessage` says what literal messages take.
+
+    Shapes:
+        - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, out_channels, H', W']``
+        - **weight** ``[E, out_dim, in_dim, kh, kw]``, **bias** ``[out_channels]``
+    """
+
+    def __init__(
+        self,
+        graph: RelationalGraph,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair | str = 0,
+        dilation: Pair = 1,
+        *,
+        bias: bool = True,
+        execution: str = "auto",
+        chunk_size: int | None = None,
+    ) -> None:
+        message = partial(
+            Conv2dMessage,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
         )
-        with torch.no_grad():
-            linear.weight.copy_(dense_weight(self))
-            if self.bias is not None:
-                linear.bias.copy_(self.bias)
-        return linear
+        super().__init__(
+            graph,
+            in_channels,
+            out_channels,
+            message=message,
+            bias=bias,
+            execution=execution,
+            chunk_size=chunk_size,
+        )
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The kernels of the edges, ``[E, out_dim, in_dim, kh, kw]``."""
+        return cast(nn.Parameter, self.message_module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() != 4 or x.size(1) != self.in_channels:
+            raise ValueError(
+                f"This layer takes [B, {self.in_channels}, H, W], but was given {list(x.shape)}."
+            )
+        return super().forward(x)
+
+    def to_dense(self) -> nn.Conv2d:
+        """An ``nn.Conv2d`` with the same function, zeros where there is no edge."""
+        return cast(nn.Conv2d, dense_layer(self))
 
 
 def dense_weight(layer: Round) -> Tensor:
@@ -77,8 +136,42 @@ def dense_weight(layer: Round) -> Tensor:
     Raises:
         ValueError: If the round is not one linear map.
     """
+    message, layout = _dense_form(layer)
+    return layout.layout(message.weight)
+
+
+def dense_layer(layer: Round) -> nn.Module:
+    """An ordinary layer with the same function as a linear or convolutional round.
+
+    Its parameters are copies. Where the round has an update, a sequence of the layer and the
+    modules of the (shared) update.
+
+    Raises:
+        ValueError: If the round is not one linear map.
+    """
+    message, layout = _dense_form(layer)
+    dense = message.to_dense(layout.layout(message.weight), layer.bias)
+    dense.train(layer.training)
+    update = layer.update_module
+    if update is None:
+        return dense
+    return nn.Sequential(dense, *(update if isinstance(update, nn.Sequential) else [update]))
+
+
+def keep_dense_weight(layer: Round, weight: Tensor) -> None:
+    """Take over the entries of ``weight [C_out, C_in, *kernel]`` that lie on edges.
+
+    Raises:
+        ValueError: If the round is not one linear map.
+    """
+    message, layout = _dense_form(layer)
+    with torch.no_grad():
+        message.weight.copy_(layout.gather(weight.to(message.weight)))
+
+
+def _dense_form(layer: Round) -> tuple[WeightedMessage, DenseExecution]:
     refusal = DenseExecution.refusal(layer)
     if refusal is not None:
         raise ValueError(f"This round has no dense form: {refusal}.")
-    weight = cast(LinearMessage, layer.message_module).weight
-    return DenseExecution(layer).to(weight.device).layout(weight)
+    message = cast(WeightedMessage, layer.message_module)
+    return message, DenseExecution(layer).to(message.weight.device)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,10 @@ class Message(nn.Module):
     def reset_parameters(self, edges: Edges) -> None:
         """Draw the parameters anew; called by the round, which knows the edges."""
 
+    def fan_in(self, edges: Edges) -> Tensor:
+        """``[n]``: how many numbers of the input a number of each node depends on."""
+        return channels_heard(edges)
+
     def flops(self, edges: Edges, positions: int = 1) -> int:
         """Multiply-adds of one image, over real channels, at ``positions`` output pixels."""
         raise NotImplementedError(
@@ -61,7 +66,46 @@ class Message(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-class LinearMessage(Message):
+class WeightedMessage(Message):
+    """Base of the messages that are one linear map an edge: they hold its weights.
+
+    A subclass sets ``weight``, and defines ``forward``, ``apply_dense`` and ``to_dense``.
+
+    Shapes:
+        - **weight** ``[E, out_dim, in_dim, *kernel]``, edges in the order of ``edge_index``;
+          slots of padded channels are zero and stay so.
+    """
+
+    listens = False
+    weight: nn.Parameter
+
+    def apply_dense(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The whole round as one product with ``weight [C_out, C_in, *kernel]``."""
+        raise NotImplementedError
+
+    def to_dense(self, weight: Tensor, bias: Tensor | None) -> nn.Module:
+        """An ordinary layer that holds ``weight [C_out, C_in, *kernel]`` and ``bias``."""
+        raise NotImplementedError
+
+    def initialise(self, edges: Edges, draw: Callable[[Tensor], object]) -> None:
+        """Let ``draw`` fill the weights in place, then clear the slots of padded channels."""
+        real = edges.target_mask[:, :, None] & edges.source_mask[:, None, :]
+        with torch.no_grad():
+            draw(self.weight)
+            self.weight.mul_(real.view(*real.shape, *[1] * (self.weight.dim() - 3)))
+
+    def fan_in(self, edges: Edges) -> Tensor:
+        return super().fan_in(edges) * math.prod(self.weight.shape[3:])
+
+    def flops(self, edges: Edges, positions: int = 1) -> int:
+        return self.num_parameters(edges) * positions
+
+    def num_parameters(self, edges: Edges) -> int:
+        pairs = int((edges.source_mask.sum(1) * edges.target_mask.sum(1)).sum())
+        return pairs * math.prod(self.weight.shape[3:])
+
+
+class LinearMessage(WeightedMessage):
     r"""One matrix for every edge: :math:`m_{ij} = W_{ij} x_j`.
 
     Args:
@@ -70,15 +114,12 @@ class LinearMessage(Message):
         out_dim: Largest node size of the output.
 
     Shapes:
-        - **weight** ``[E, out_dim, in_dim]``, edges in the order of ``edge_index``; slots of
-          padded channels are zero and stay so.
-        - **x_j** ``[E, B, in_dim]`` -> ``[E, B, out_dim]``.
+        - **weight** ``[E, out_dim, in_dim]``
+        - **x_j** ``[E, B, in_dim]`` -> ``[E, B, out_dim]``
 
     Reference:
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, table 1.
     """
-
-    listens = False
 
     def __init__(self, num_edges: int, in_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -88,32 +129,33 @@ class LinearMessage(Message):
         return torch.bmm(x_j, self.weight.transpose(1, 2))
 
     def apply_dense(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The whole round as one product: ``x [B, C_in]``, ``weight [C_out, C_in]``."""
         return F.linear(x, weight)
+
+    def to_dense(self, weight: Tensor, bias: Tensor | None) -> nn.Linear:
+        layer = nn.Linear(weight.size(1), weight.size(0), bias is not None, device="meta")
+        return with_parameters(layer, weight, bias)
 
     def reset_parameters(self, edges: Edges) -> None:
         r"""Uniform within :math:`\pm 1 / \sqrt{\text{channels that the target hears}}`.
 
         On the complete graph this is the initialisation of ``nn.Linear``.
         """
-        bound = fan_in(edges)[edges.target].to(self.weight).rsqrt()[:, None, None]
+        bound = self.fan_in(edges)[edges.target].to(self.weight).rsqrt()[:, None, None]
         self.initialise(edges, lambda weight: weight.uniform_(-1, 1).mul_(bound))
 
-    def initialise(self, edges: Edges, draw: Callable[[Tensor], object]) -> None:
-        """Let ``draw`` fill the weights in place, then clear the slots of padded channels."""
-        real = edges.target_mask[:, :, None] & edges.source_mask[:, None, :]
-        with torch.no_grad():
-            draw(self.weight)
-            self.weight.mul_(real)
 
-    def flops(self, edges: Edges, positions: int = 1) -> int:
-        return self.num_parameters(edges) * positions
-
-    def num_parameters(self, edges: Edges) -> int:
-        return int((edges.source_mask.sum(1) * edges.target_mask.sum(1)).sum())
+L = TypeVar("L", bound=nn.Module)
 
 
-def fan_in(edges: Edges) -> Tensor:
+def with_parameters(layer: L, weight: Tensor, bias: Tensor | None) -> L:
+    """Give a layer that was made without storage its own copy of these parameters."""
+    layer.weight = nn.Parameter(weight.detach().clone())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone())
+    return layer
+
+
+def channels_heard(edges: Edges) -> Tensor:
     """``[n]``: how many real channels every node hears, its own included."""
     heard = edges.source_mask.sum(1)
     return heard.new_zeros(edges.ptr.numel() - 1).index_add(0, edges.target, heard)

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 
@@ -14,7 +15,7 @@ from relmp.graphs import RelationalGraph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
-from relmp.rounds.message import Edges, LinearMessage, Message, fan_in, wants_edges
+from relmp.rounds.message import Edges, LinearMessage, Message, channels_heard, wants_edges
 
 MessageFactory: TypeAlias = Callable[[int, int, int], nn.Module]
 """``(num_edges, in_dim, out_dim) -> nn.Module``: a class, or a ``functools.partial`` of one."""
@@ -39,6 +40,10 @@ class Round(MessagePassing):  # type: ignore[misc]
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
         execution: ``"message_passing"`` runs the definition; ``"dense"`` computes the same
             as one matrix product; ``"auto"`` chooses. ``layer.execution`` says what is used.
+        chunk_size: How many images at a time pass along ``"message_passing"``; all of them by
+            default. The messages of a chunk are thrown away once they are aggregated, and
+            made again in the backward pass, so this bounds memory and costs a second forward
+            pass. A message that looks across images (batch norm) sees a chunk of them.
 
     Shapes:
         - **input** ``[B, C_in]`` or ``[B, C_in, H, W]``
@@ -65,7 +70,12 @@ class Round(MessagePassing):  # type: ignore[misc]
         update: nn.Module | None = None,
         bias: bool = True,
         execution: str = "auto",
+        chunk_size: int | None = None,
     ) -> None:
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(
+                f"chunk_size is the number of images at a time, at least 1, but is {chunk_size}."
+            )
         in_partition = ChannelPartition(graph.num_nodes, in_channels)
         out_partition = ChannelPartition(graph.num_nodes, out_channels)
         # PyG generates `propagate` for the first instance and reuses it for all: with the sum
@@ -82,6 +92,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         )
         self._wants_edges = wants_edges(self.message_module)
         self.update_module = update
+        self.chunk_size = chunk_size
         self.register_parameter("bias", nn.Parameter(torch.zeros(out_channels)) if bias else None)
         self.set_execution(execution)
         self.reset_parameters()
@@ -99,10 +110,12 @@ class Round(MessagePassing):  # type: ignore[misc]
     def reset_parameters(self) -> None:
         """Draw all parameters anew, the bias as ``nn.Linear`` does."""
         super().reset_parameters()
+        heard = channels_heard(self.edges)
         if isinstance(self.message_module, Message):
             self.message_module.reset_parameters(self.edges)
+            heard = self.message_module.fan_in(self.edges)
         if self.bias is not None:
-            bound = fan_in(self.edges).to(self.bias).rsqrt()
+            bound = heard.to(self.bias).rsqrt()
             sizes = torch.from_numpy(self.out_partition.sizes).to(bound.device)
             with torch.no_grad():
                 self.bias.uniform_(-1, 1).mul_(bound.repeat_interleave(sizes))
@@ -141,8 +154,21 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
                 f"but was given {list(x.shape)}."
             )
+        size = self.chunk_size
         if self.fuse:
-            return self.propagate(self.fused_edge_index, x=x)
+            out = self.propagate(self.fused_edge_index, x=x)
+        elif size is None or x.size(0) <= size or not torch.is_grad_enabled():
+            out = torch.cat([self._pass_messages(part) for part in x.split(size or len(x))])
+        else:
+            parts = x.split(size)
+            out = torch.cat(
+                [checkpoint(self._pass_messages, p, use_reentrant=False) for p in parts]
+            )
+        if self.bias is not None:
+            out = out + self.bias.view(-1, *[1] * (out.dim() - 2))
+        return out if self.update_module is None else self.update_module(out)
+
+    def _pass_messages(self, x: Tensor) -> Tensor:
         nodes = self._to_nodes(x)
         listens = getattr(self.message_module, "listens", True)
         return self.propagate(self.edge_index, x=(nodes, nodes if listens else None))
@@ -183,11 +209,6 @@ class Round(MessagePassing):  # type: ignore[misc]
     def message_and_aggregate(self, edge_index: EdgeIndex, x: Tensor) -> Tensor:
         assert self.executor is not None
         return self.executor(self.message_module, x)
-
-    def update(self, out: Tensor) -> Tensor:
-        if self.bias is not None:
-            out = out + self.bias.view(-1, *[1] * (out.dim() - 2))
-        return out if self.update_module is None else self.update_module(out)
 
     def _to_nodes(self, x: Tensor) -> Tensor:
         """``[B, C, ...]`` -> ``[n, B, c, ...]``, padded slots zero."""

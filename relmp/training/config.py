@@ -220,5 +220,5 @@ def _check(name: str, value: float, low: float, below: float = math.inf) -> None
     if not low <= value < below:  # so does NaN
         limit = "" if below == math.inf else f" and below {below}"
         raise ValueError(
-            f"{name} must be a finite number of at least {low}{limit}, but is {value}."
+            f"{name} must be a number of at least {low}{limit}, but is {value}."
         )

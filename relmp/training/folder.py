@@ -194,9 +194,13 @@ def atomic_write(path: Path, write: Callable[[Path], object], *, keep: Path | No
         keep: Where the old file is kept.
     """
     part = path.with_name(path.name + ".part")
-    write(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     if keep is not None and path.exists():
         _keep(path, keep)
     part.replace(path)
@@ -219,8 +223,11 @@ class _BrokenError(Exception):
 
 def _write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
     # Given a path, torch.save reports a full disk as an obscure RuntimeError.
-    with path.open("wb") as file:
-        torch.save(checkpoint, file)
+    try:
+        with path.open("wb") as file:
+            torch.save(checkpoint, file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_the_command_hands_every_setting_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--lr", "nan"], "lr must be a finite number of at least 0, but is nan"),
+        (["--lr", "nan"], "lr must be a number of at least 0, but is nan"),
         (["--data", "cifar"], "Unknown data set 'cifar'"),
         (["--data", "folder", "--data-folder", "nowhere"], "'nowhere' is no folder of images"),
         (["--loop.warmup-epochs", "20"], "warmup_epochs must be below epochs"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from relmp.rounds.execution.dense import DenseExecution
+from relmp.rounds.message import LinearMessage
 
 if TYPE_CHECKING:
     from relmp.rounds.round import Round
@@ -26,10 +27,11 @@ def choose_execution(layer: Round, execution: str) -> tuple[str, nn.Module | Non
     """The execution that a round gets: its name, and its module (None for message passing).
 
     The rule for ``"auto"``: message passing where the round cannot be written as one matrix,
-    or where its density is below ``c / 100`` with c channels a node; one dense product
-    everywhere else. The cost of the dense product does not depend on the density; messages
-    cost as much as the edges, and the less for a channel the more channels a node has
-    (measured: ``experiments/benchmarks/README.md``).
+    or where it is linear and its density is below ``c / 100`` with c channels a node; one
+    dense product everywhere else. The cost of the dense product does not depend on the
+    density; messages cost as much as the edges, and the less for a channel the more channels
+    a node has (measured: ``experiments/benchmarks/README.md``). The messages of a convolution
+    are images, one for every edge, so the dense product is the practical way to train one.
 
     Raises:
         ValueError: If the name is unknown, or the round cannot be executed in the given way.
@@ -50,5 +52,8 @@ def choose_execution(layer: Round, execution: str) -> tuple[str, nn.Module | Non
 
 
 def _is_sparse(layer: Round) -> bool:
+    """Whether the messages of a linear round are few enough to beat the dense product."""
+    if not isinstance(layer.message_module, LinearMessage):
+        return False
     channels_a_node = math.sqrt(layer.in_partition.max_size * layer.out_partition.max_size)
     return layer.graph.density < channels_a_node / 100

@@ -40,6 +40,7 @@ class DenseExecution(nn.Module):
         # All padding goes to one place behind the matrix, which is cut off.
         padded = (rows == layer.out_channels)[:, :, None] | (columns == layer.in_channels)[:, None]
         places[padded] = layer.out_channels * layer.in_channels
+        self.edge_shape = tuple(places.shape)
         self.register_buffer("places", places.flatten(), persistent=False)
         self.places: Tensor
         degree = None
@@ -57,6 +58,18 @@ class DenseExecution(nn.Module):
         matrix = weight.new_zeros(self.shape[0] * self.shape[1] + 1, *kernel)
         places = self.places.view(-1, *[1] * len(kernel)).expand_as(values)
         return matrix.scatter(0, places, values)[:-1].view(*self.shape, *kernel)
+
+    def gather(self, matrix: Tensor) -> Tensor:
+        """``[C_out, C_in, *kernel]`` -> ``[E, out_dim, in_dim, *kernel]``: what is on the edges.
+
+        The inverse of :meth:`layout` on the edges; what is off the graph is left behind.
+        """
+        kernel = matrix.shape[2:]
+        padded = torch.cat([matrix.flatten(0, 1), matrix.new_zeros(1, *kernel)])
+        weight = padded.index_select(0, self.places).view(*self.edge_shape, *kernel)
+        if self.degree is not None:
+            weight = weight * self.degree.view(-1, *[1] * (weight.dim() - 1))
+        return weight
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         form = cast(Any, message)
