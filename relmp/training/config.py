@@ -219,6 +219,4 @@ _CHOICES = {
 def _check(name: str, value: float, low: float, below: float = math.inf) -> None:
     if not low <= value < below:  # so does NaN
         limit = "" if below == math.inf else f" and below {below}"
-        raise ValueError(
-            f"{name} must be a number of at least {low}{limit}, but is {value}."
-        )
+        raise ValueError(f"{name} must be a number of at least {low}{limit}, but is {value}.")
