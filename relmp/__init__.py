@@ -64,7 +64,7 @@ _HOMES = {
         "load_data",
         "load_run",
         "train",
-    ),  # fmt: skip
+    ),
     "relmp.sweep": ("collect", "run_sweep"),
     "relmp.analysis": ("find_sweet_spot", "plot_sweet_spot"),
 }
