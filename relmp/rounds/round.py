@@ -43,7 +43,8 @@ class Round(MessagePassing):  # type: ignore[misc]
         chunk_size: How many images at a time pass along ``"message_passing"``; all of them by
             default. The messages of a chunk are thrown away once they are aggregated, and
             made again in the backward pass, so this bounds memory and costs a second forward
-            pass. A message that looks across images (batch norm) sees a chunk of them.
+            pass. A message that looks across images (batch norm) sees a chunk of them. May be
+            set later: ``layer.chunk_size = 8``.
 
     Shapes:
         - **input** ``[B, C_in]`` or ``[B, C_in, H, W]``
