@@ -18,12 +18,22 @@ if TYPE_CHECKING:
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
     from relmp.models import match_flops as match_flops
+    from relmp.rounds import AttentionMessage as AttentionMessage
+    from relmp.rounds import ClassSharedMessage as ClassSharedMessage
     from relmp.rounds import Conv2dMessage as Conv2dMessage
+    from relmp.rounds import EdgeAttrMessage as EdgeAttrMessage
+    from relmp.rounds import FrozenMessage as FrozenMessage
+    from relmp.rounds import GatedMessage as GatedMessage
     from relmp.rounds import LinearMessage as LinearMessage
+    from relmp.rounds import LowRankMessage as LowRankMessage
     from relmp.rounds import Message as Message
+    from relmp.rounds import MLPMessage as MLPMessage
     from relmp.rounds import RelationalConv2d as RelationalConv2d
     from relmp.rounds import RelationalLinear as RelationalLinear
     from relmp.rounds import Round as Round
+    from relmp.rounds import ScalarMessage as ScalarMessage
+    from relmp.rounds import SharedMessage as SharedMessage
+    from relmp.rounds import initialise_by_degree as initialise_by_degree
     from relmp.sweep import collect as collect
     from relmp.sweep import run_sweep as run_sweep
     from relmp.training import load_data as load_data
@@ -33,12 +43,22 @@ if TYPE_CHECKING:
 _HOMES = {
     "relmp.graphs": ("RelationalGraph", "create_graph", "sample_graphs"),
     "relmp.rounds": (
+        "AttentionMessage",
+        "ClassSharedMessage",
         "Conv2dMessage",
+        "EdgeAttrMessage",
+        "FrozenMessage",
+        "GatedMessage",
         "LinearMessage",
+        "LowRankMessage",
+        "MLPMessage",
         "Message",
         "RelationalConv2d",
         "RelationalLinear",
         "Round",
+        "ScalarMessage",
+        "SharedMessage",
+        "initialise_by_degree",
     ),
     "relmp.models": ("count_flops", "count_parameters", "create_model", "match_flops"),
     "relmp.training": ("load_data", "load_run", "train"),

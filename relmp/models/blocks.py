@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from relmp.graphs import RelationalGraph
-from relmp.rounds import ChannelPartition
+from relmp.rounds import message_flops
+from relmp.rounds.round import MessageFactory
 
 
 @contextmanager
@@ -18,10 +19,10 @@ def layer_errors(name: str) -> Iterator[None]:
         raise ValueError(f"Layer '{name}': {error}") from error
 
 
-def linear_round_flops(graph: RelationalGraph | None, in_channels: int, out_channels: int) -> int:
-    """Multiply-adds of a linear round for one position; None counts the dense layer."""
+def round_flops(
+    graph: RelationalGraph | None, in_channels: int, out_channels: int, message: MessageFactory
+) -> int:
+    """Multiply-adds of a round for one position; None counts the dense layer."""
     if graph is None:
         return in_channels * out_channels
-    heard = ChannelPartition(graph.num_nodes, in_channels).sizes[graph.edges[0]]
-    told = ChannelPartition(graph.num_nodes, out_channels).sizes[graph.edges[1]]
-    return int(heard @ told)
+    return message_flops(message, graph, in_channels, out_channels)

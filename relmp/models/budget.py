@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.models.factory import create_model, models
+from relmp.models.factory import create_model, import_object, models
 from relmp.rounds import Round
 
 Widths: TypeAlias = tuple[int, ...]
@@ -104,7 +104,9 @@ def matched_options(
     if input_shape is not None:
         options = cls.input_options(input_shape) | options
     options = {"stem_width": baseline} | options
-    counted = {k: v for k, v in options.items() if k in ("in_features", "stem_width")}
+    counted = {k: v for k, v in options.items() if k in ("in_features", "stem_width", "message")}
+    if isinstance(counted.get("message"), str):
+        counted["message"] = import_object(counted["message"])
     flops: Callable[[RelationalGraph | None, Widths], int] = lambda g, widths: cls.flops(  # noqa: E731
         g, widths, num_classes=num_classes, **counted
     )

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.models.blocks import layer_errors, linear_round_flops
+from relmp.models.blocks import layer_errors, round_flops
 from relmp.models.factory import models
-from relmp.rounds import LinearMessage, Round
+from relmp.rounds import LinearMessage, Round, initialise_by_degree
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
 
@@ -31,7 +32,8 @@ class MLP(nn.Module):
           | head    Linear with bias                  dense
         scores [B, num_classes]
 
-    All weights are drawn from :math:`N(0, 0.01^2)`; only the head has a bias.
+    Only the head has a bias. All weights are drawn from :math:`N(0, 0.01^2)`, as in the paper,
+    or with ``init="degree"`` those of the rounds by :func:`relmp.initialise_by_degree`.
 
     Args:
         graph: The graph of all three rounds; None for the ordinary dense network.
@@ -42,6 +44,8 @@ class MLP(nn.Module):
         message: See :class:`relmp.Round`.
         aggr: See :class:`relmp.Round`.
         execution: See :class:`relmp.Round`.
+        init: ``"paper"`` or ``"degree"``. The paper's is for linear messages; others draw their
+            own weights.
 
     Shapes:
         - **input** ``[B, in_features]`` or ``[B, C, H, W]`` -> **output** ``[B, num_classes]``
@@ -68,8 +72,12 @@ class MLP(nn.Module):
         message: MessageFactory = LinearMessage,
         aggr: Aggr = "sum",
         execution: str = "auto",
+        init: str = "paper",
     ) -> None:
+        if init not in ("paper", "degree"):
+            raise ValueError(f"init must be 'paper' or 'degree', but is '{init}'.")
         super().__init__()
+        self.init = init
         stem_width = width if stem_width is None else stem_width
         self.stem = nn.Sequential(
             nn.Linear(in_features, stem_width, bias=False), nn.BatchNorm1d(stem_width), nn.ReLU()
@@ -98,11 +106,13 @@ class MLP(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all weights from N(0, 0.01^2); a message of another kind draws its own."""
+        """Draw all weights anew, as ``init`` says."""
         draw = partial(nn.init.normal_, std=0.01)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 draw(module.weight)
+            elif isinstance(module, Round) and self.init == "degree":
+                initialise_by_degree(module, torch.relu)
             elif isinstance(module, Round) and isinstance(module.message_module, LinearMessage):
                 module.message_module.initialise(module.edges, draw)
         nn.init.zeros_(self.head.bias)
@@ -124,10 +134,11 @@ class MLP(nn.Module):
         num_classes: int = 10,
         in_features: int = 3072,
         stem_width: int = 512,
+        message: MessageFactory = LinearMessage,
     ) -> int:
         """Multiply-adds of one image, without building the model."""
         (width,) = widths
         with layer_errors("rounds.0"):
-            first = linear_round_flops(graph, stem_width, width)
-        others = (cls.NUM_ROUNDS - 1) * linear_round_flops(graph, width, width)
+            first = round_flops(graph, stem_width, width, message)
+        others = (cls.NUM_ROUNDS - 1) * round_flops(graph, width, width, message)
         return in_features * stem_width + first + others + width * num_classes

@@ -9,6 +9,8 @@ with warnings.catch_warnings():
 
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.conv2d import Conv2dMessage
+from relmp.rounds.cost import message_flops
+from relmp.rounds.initialise import initialise_by_degree
 from relmp.rounds.layers import (
     RelationalConv2d,
     RelationalLinear,
@@ -17,19 +19,43 @@ from relmp.rounds.layers import (
     keep_dense_weight,
 )
 from relmp.rounds.message import Edges, LinearMessage, Message, WeightedMessage
+from relmp.rounds.messages import (
+    AttentionMessage,
+    ClassSharedMessage,
+    EdgeAttrMessage,
+    FrozenMessage,
+    GatedMessage,
+    LowRankMessage,
+    MLPMessage,
+    ScalarMessage,
+    SharedMessage,
+    linear_map,
+)
 from relmp.rounds.round import Round
 
 __all__ = [
+    "AttentionMessage",
     "ChannelPartition",
+    "ClassSharedMessage",
     "Conv2dMessage",
+    "EdgeAttrMessage",
     "Edges",
+    "FrozenMessage",
+    "GatedMessage",
     "LinearMessage",
+    "LowRankMessage",
+    "MLPMessage",
     "Message",
     "RelationalConv2d",
     "RelationalLinear",
     "Round",
+    "ScalarMessage",
+    "SharedMessage",
     "WeightedMessage",
     "dense_layer",
     "dense_weight",
+    "initialise_by_degree",
     "keep_dense_weight",
+    "linear_map",
+    "message_flops",
 ]

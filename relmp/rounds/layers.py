@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.rounds.conv2d import Conv2dMessage, Pair
+from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.execution.dense import DenseExecution
+from relmp.rounds.geometry import Pair
 from relmp.rounds.message import WeightedMessage
 from relmp.rounds.round import Round
 
@@ -162,9 +163,14 @@ def keep_dense_weight(layer: Round, weight: Tensor) -> None:
     """Take over the entries of ``weight [C_out, C_in, *kernel]`` that lie on edges.
 
     Raises:
-        ValueError: If the round is not one linear map.
+        ValueError: If the round is not one linear map, or has no weights of its own on edges.
     """
     message, layout = _dense_form(layer)
+    if "weight" not in message.state_dict():
+        raise ValueError(
+            f"{type(message).__name__} computes the weights of the edges from parameters that "
+            f"they share, so it cannot take over weights."
+        )
     with torch.no_grad():
         message.weight.copy_(layout.gather(weight.to(message.weight)))
 

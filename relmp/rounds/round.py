@@ -14,8 +14,16 @@ from torch_geometric.nn.conv import MessagePassing
 from relmp.graphs import RelationalGraph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
+from relmp.rounds.cost import flops_of
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
-from relmp.rounds.message import Edges, LinearMessage, Message, channels_heard, wants_edges
+from relmp.rounds.message import (
+    Edges,
+    LinearMessage,
+    Message,
+    channels_heard,
+    make_edges,
+    wants_edges,
+)
 
 MessageFactory: TypeAlias = Callable[[int, int, int], nn.Module]
 """``(num_edges, in_dim, out_dim) -> nn.Module``: a class, or a ``functools.partial`` of one."""
@@ -90,6 +98,8 @@ class Round(MessagePassing):  # type: ignore[misc]
         self.message_module = message(
             graph.num_edges, in_partition.max_size, out_partition.max_size
         )
+        if isinstance(self.message_module, Message):
+            self.message_module.connect(self.edges)
         self._wants_edges = wants_edges(self.message_module)
         self.update_module = update
         self.chunk_size = chunk_size
@@ -122,15 +132,15 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     def _register_graph(self) -> None:
         graph = self.graph
-        source, target = (torch.from_numpy(row.copy()) for row in graph.edges)
+        edges = make_edges(graph, self.in_partition, self.out_partition)
         self.register_buffer("edge_index", graph.edge_index)
         self.register_buffer("edge_attr", graph.edge_attr)
         fused = EdgeIndex(self.edge_index, sparse_size=(graph.num_nodes,) * 2, sort_order="col")
         derived = {
             "fused_edge_index": fused.fill_cache_(),
-            "ptr": torch.from_numpy(graph.ptr),
-            "source_mask": torch.from_numpy(self.in_partition.mask)[source],
-            "target_mask": torch.from_numpy(self.out_partition.mask)[target],
+            "ptr": edges.ptr,
+            "source_mask": edges.source_mask,
+            "target_mask": edges.target_mask,
         }
         if not self.in_partition.is_even:
             derived["in_slots"] = torch.from_numpy(self.in_partition.slots).flatten()
@@ -222,12 +232,7 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     def flops(self, positions: int = 1) -> int:
         """Multiply-adds of one image over real edges and channels, bias not counted."""
-        count = getattr(self.message_module, "flops", None)
-        if count is None:
-            raise NotImplementedError(
-                f"{type(self.message_module).__name__} has no method flops(edges, positions)."
-            )
-        return int(count(self.edges, positions))
+        return flops_of(self.message_module)(self.edges, positions)
 
     def num_parameters(self) -> int:
         """Parameters over real edges and channels, bias, aggregation and update included."""

@@ -1,0 +1,86 @@
+"""Initialisation by in-degree: activations keep their size, whatever a node hears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from relmp.rounds.message import Message
+from relmp.rounds.round import Round
+
+SAMPLES = 512
+RANGE = (-10.0, 10.0)
+
+
+def initialise_by_degree(
+    layer: Round, activation: Callable[[Tensor], Tensor] | None = None
+) -> None:
+    r"""Draw the parameters of a round so that activations keep their mean square.
+
+    A node that hears d independent messages of deviation s passes on
+    :math:`a(\mathrm{AGG}(s z_1, \dots, s z_d))` with z standard normal. For every in-degree d of
+    the graph, s is the number for which the mean square of this is 1, found by bisection on
+    samples; every message into such a node is drawn with deviation s. For the sum without
+    activation this is :math:`s = 1 / \sqrt{d}`, with ReLU :math:`\sqrt{2 / d}`.
+
+    Messages are independent where every edge has weights of its own. Edges that share weights
+    (:class:`relmp.SharedMessage`) say the same of like nodes, so their sums grow faster than
+    this assumes. Where an update normalises, only the ratio of weights to their learning rate
+    depends on the initialisation.
+
+    Args:
+        layer: The round; its message defines ``draw`` (all of relmp's do).
+        activation: What follows the aggregation, such as ``torch.relu``; nothing by default.
+
+    Raises:
+        NotImplementedError: If the message does not define ``draw``.
+        ValueError: If no deviation gives a mean square of 1.
+
+    Reference:
+        He et al., *Delving Deep into Rectifiers*, ICCV 2015, section 2.2.
+    """
+    message = layer.message_module
+    if not isinstance(message, Message):
+        raise NotImplementedError(
+            f"{type(message).__name__} is no relmp.Message with a method draw(edges, std)."
+        )
+    edges = layer.edges
+    degrees = edges.ptr.diff().cpu()
+    chosen = degrees.unique()
+    deviation = _deviations(layer, chosen, activation or nn.Identity())
+    std = deviation[torch.searchsorted(chosen, degrees)]
+    message.draw(edges, std.to(edges.target.device)[edges.target])
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def _deviations(layer: Round, degrees: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    """For every in-degree, the deviation of messages with which the mean square is 1."""
+    channels = layer.out_partition.max_size
+    index = torch.arange(len(degrees)).repeat_interleave(degrees)
+    ptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.randn(len(index), SAMPLES, channels, generator=generator)
+    like = next(layer.parameters(), samples)
+    device, dtype = like.device, like.dtype
+    index, ptr, samples = index.to(device), ptr.to(device), samples.to(device, dtype)
+
+    def excess(log_std: Tensor) -> Tensor:
+        messages = samples * log_std.to(samples).exp()[index][:, None, None]
+        out = layer.aggr_module(messages, index, ptr=ptr, dim_size=len(degrees), dim=0)
+        return activation(out).square().mean((1, 2)).double().cpu() - 1
+
+    low, high = (torch.full((len(degrees),), end, dtype=torch.float64) for end in RANGE)
+    with torch.no_grad():
+        if (excess(low) > 0).any() or (excess(high) < 0).any():
+            raise ValueError(
+                f"No size of the messages lets aggregation '{layer.aggr}' keep the mean square "
+                f"of activations at 1."
+            )
+        for _ in range(30):
+            middle = (low + high) / 2
+            above = excess(middle) > 0
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    return ((low + high) / 2).exp().float()
