@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from relmp.cli_analyse import AnalyseCommand
+
 
 @dataclass(frozen=True)
 class Train:
@@ -195,6 +197,7 @@ class Sweep:
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
 )
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from relmp.analysis.fits import design
 from relmp.analysis.results import SYMBOLS, Array, Results
@@ -183,19 +182,6 @@ def match_controls(
         len(strata),
         int(sum(inside[rows].sum() for rows in strata)),
     )
-
-
-def noise_share(results: Results) -> float | None:
-    """Share of the variance between graphs' means that is noise of the seeds; None if unknown.
-
-    No fit can be expected to explain this share.
-    """
-    block = results.block[results.block.index.isin(results.sparse.index)].to_numpy(dtype=np.float64)
-    if block.shape[1] < 2 or len(block) < 2 or not np.ptp(block):
-        return None
-    noise = float(block.var(axis=1, ddof=1).mean()) / block.shape[1]
-    between = float(stats.tvar(block.mean(axis=1)))
-    return min(1.0, noise / between)
 
 
 def _scaled(x: Array) -> Array:

@@ -140,8 +140,8 @@ def find_sweet_spot(
     if correction not in ("none", "tukey"):
         raise ValueError(f"correction must be 'none' or 'tukey', but is {correction!r}.")
     results = Results.of(table, measures=measures, error=error)
-    bins, values = bin_errors(results)
-    p_values = _compare_with_best(values, correction)
+    bins, values, _ = bin_errors(results)
+    p_values = compare_with_best(values, correction)
     best = int(np.argmin(values.mean(axis=1)))
     bins = bins.assign(
         mean=values.mean(axis=1),
@@ -163,8 +163,11 @@ def find_sweet_spot(
     return SweetSpot(results.measures, ranges, bins, alpha, correction, p, reason)
 
 
-def bin_errors(results: Results) -> tuple[pd.DataFrame, Array]:
-    """The non-empty bins, and their mean errors ``[bins, seeds]``."""
+def bin_errors(results: Results) -> tuple[pd.DataFrame, Array, npt.NDArray[np.int64]]:
+    """The non-empty bins, their mean errors ``[bins, seeds]``, and each graph's bin.
+
+    Graphs are those of ``results.block``, in its order.
+    """
     block = results.block
     points = results.place(block.index)
     columns = [
@@ -180,7 +183,8 @@ def bin_errors(results: Results) -> tuple[pd.DataFrame, Array]:
         bins[measure] = low + width * (bins[name] + 0.5)
     bins["graphs"] = grouped.size().to_numpy()
     bins["seeds"] = block.shape[1]
-    return bins, values.to_numpy(dtype=np.float64)
+    members = grouped.ngroup().to_numpy(dtype=np.int64)
+    return bins, np.asarray(values, dtype=np.float64), np.asarray(members, dtype=np.int64)
 
 
 def cell_numbers(
@@ -205,7 +209,7 @@ def grid_of(results: Results, measure: str) -> tuple[float, float]:
     return low, span / 15 if span > 0 else 1.0
 
 
-def _compare_with_best(values: Array, correction: str) -> Array:
+def compare_with_best(values: Array, correction: str) -> Array:
     """p-values of "not worse than the best bin", NaN where there is nothing to test with."""
     bins, seeds = values.shape
     best = int(np.argmin(values.mean(axis=1)))
