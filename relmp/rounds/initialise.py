@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from relmp.rounds.message import Message
 from relmp.rounds.round import Round
 
-SAMPLES = 512
-RANGE = (-10.0, 10.0)
+SAMPLES = 256
+STEPS = 20
 
 
 def initialise_by_degree(
@@ -21,8 +21,8 @@ def initialise_by_degree(
 
     A node that hears d independent messages of deviation s passes on
     :math:`a(\mathrm{AGG}(s z_1, \dots, s z_d))` with z standard normal. For every in-degree d of
-    the graph, s is the number for which the mean square of this is 1, found by bisection on
-    samples; every message into such a node is drawn with deviation s. For the sum without
+    the graph, s is the number for which the mean square of this is 1, found by the secant
+    method on samples; every message into such a node is drawn with deviation s. For the sum without
     activation this is :math:`s = 1 / \sqrt{d}`, with ReLU :math:`\sqrt{2 / d}`.
 
     Messages are independent where every edge has weights of its own. Edges that share weights
@@ -67,20 +67,26 @@ def _deviations(layer: Round, degrees: Tensor, activation: Callable[[Tensor], Te
     device, dtype = like.device, like.dtype
     index, ptr, samples = index.to(device), ptr.to(device), samples.to(device, dtype)
 
-    def excess(log_std: Tensor) -> Tensor:
+    def log_square(log_std: Tensor) -> Tensor:
         messages = samples * log_std.to(samples).exp()[index][:, None, None]
         out = layer.aggr_module(messages, index, ptr=ptr, dim_size=len(degrees), dim=0)
-        return activation(out).square().mean((1, 2)).double().cpu() - 1
+        return activation(out).square().mean((1, 2)).double().log().cpu()
 
-    low, high = (torch.full((len(degrees),), end, dtype=torch.float64) for end in RANGE)
+    # Exact after one step where the aggregation is homogeneous: a straight line in logarithms.
+    last, here = torch.zeros(2, len(degrees), dtype=torch.float64).add_(
+        torch.tensor([[0.0], [0.1]])
+    )
     with torch.no_grad():
-        if (excess(low) > 0).any() or (excess(high) < 0).any():
-            raise ValueError(
-                f"No size of the messages lets aggregation '{layer.aggr}' keep the mean square "
-                f"of activations at 1."
-            )
-        for _ in range(30):
-            middle = (low + high) / 2
-            above = excess(middle) > 0
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-    return ((low + high) / 2).exp().float()
+        before, value = log_square(last), log_square(here)
+        for _ in range(STEPS):
+            if (value.abs() < 1e-3).all():
+                return here.exp().float()
+            slope = (value - before) / (here - last)
+            slope = torch.where(slope.abs() > 1e-3, slope, torch.full_like(slope, 2.0))
+            last, before = here, value
+            here = here - (value / slope).clamp(-3, 3)
+            value = log_square(here)
+    raise ValueError(
+        f"No size of the messages lets aggregation '{layer.aggr}' keep the mean square of "
+        f"activations at 1."
+    )

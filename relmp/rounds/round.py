@@ -43,7 +43,9 @@ class Round(MessagePassing):  # type: ignore[misc]
         out_channels: Channels of the output.
         message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``; see
             :class:`Message`.
-        aggr: An aggregation of PyG by name or as an object, or a list of them.
+        aggr: An aggregation of PyG by name ("max", "softmax(learn=True)"), as an object or as
+            a callable ``(channels, degrees) -> Aggregation``, or a list of these, which are
+            added up.
         update: What is done to the flat output: normalisation, activation, or any module.
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
         execution: ``"message_passing"`` runs the definition; ``"dense"`` computes the same
@@ -89,7 +91,9 @@ class Round(MessagePassing):  # type: ignore[misc]
         # PyG generates `propagate` for the first instance and reuses it for all: with the sum
         # it holds the fused hook, whatever that first instance aggregates by.
         super().__init__("sum", node_dim=0)
-        self.aggr_module = resolve_aggregation(aggr, out_partition.max_size)
+        self.aggr_module = resolve_aggregation(
+            aggr, out_partition.max_size, torch.from_numpy(graph.in_degrees)
+        )
         self.aggr = aggregation_name(self.aggr_module)
         self.graph = graph
         self.in_channels, self.out_channels = in_channels, out_channels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from relmp.rounds.conv2d import Conv2dMessage
-from relmp.rounds.geometry import KernelOptions
+from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
 
@@ -18,7 +18,7 @@ def linear_map(
         num_edges, in_dim, out_dim: See :class:`LinearMessage`.
         **geometry: ``kernel_size``, ``stride``, ``padding``, ``dilation`` of ``nn.Conv2d``.
     """
-    kernel_size = geometry.pop("kernel_size", None)
-    if kernel_size is None and not geometry:
+    if geometry.get("kernel_size") is None:
+        make_geometry(**geometry)  # complains of a stride without a kernel
         return LinearMessage(num_edges, in_dim, out_dim)
-    return Conv2dMessage(num_edges, in_dim, out_dim, kernel_size=kernel_size, **geometry)  # type: ignore[arg-type]
+    return Conv2dMessage(num_edges, in_dim, out_dim, **geometry)  # type: ignore[arg-type]
