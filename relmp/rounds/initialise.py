@@ -25,7 +25,10 @@ def initialise_by_degree(
     method on samples; every message into such a node is drawn with deviation s. For the sum without
     activation this is :math:`s = 1 / \sqrt{d}`, with ReLU :math:`\sqrt{2 / d}`.
 
-    Messages are independent where every edge has weights of its own. Edges that share weights
+    This holds over many rounds where messages and aggregation scale with their input: linear,
+    low-rank, scalar, frozen and MLP messages; sum, mean, min, max, std. Gates, attention and
+    the softmax saturate and the median shuns what few say: there it holds for one round, and
+    a normalisation has to do the rest. Messages are independent where every edge has weights of its own. Edges that share weights
     (:class:`relmp.SharedMessage`) say the same of like nodes, so their sums grow faster than
     this assumes. Where an update normalises, only the ratio of weights to their learning rate
     depends on the initialisation.
