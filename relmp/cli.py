@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from relmp.cli_analyse import AnalyseCommand
+from relmp.cli_graphs import GraphsCommand
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ class Train:
         model: Name of the model.
         width: Width of the complete-graph model, whose cost the model is matched to; the
             paper's by default.
-        message: Message class as package.module:Name; linear by default.
-        aggr: How a node aggregates what it hears; any PyG aggregation.
+        message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
+            package.module:Name; linear by default.
+        aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
+            "softmax(learn=True)".
         execution: How rounds are executed: auto, message_passing or dense.
         data: Data set: digits, fashion_mnist or cifar10.
         data_folder: Where its files lie.
@@ -129,8 +132,10 @@ class Sweep:
         seeds: How many seeds.
         width: Width of the complete-graph model, whose cost every model is matched to; the
             paper's by default.
-        message: Message class as package.module:Name; linear by default.
-        aggr: How a node aggregates what it hears; any PyG aggregation.
+        message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
+            package.module:Name; linear by default.
+        aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
+            "softmax(learn=True)".
         data: Data set: digits, fashion_mnist or cifar10.
         data_folder: Where its files lie.
         download: Fetch missing files.
@@ -198,6 +203,7 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
+    | Annotated[GraphsCommand, tyro.conf.subcommand("graphs")]
 )
 
 

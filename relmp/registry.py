@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -96,3 +98,19 @@ def format_call(name: str, arguments: Mapping[str, Any]) -> str:
     if not arguments:
         return name
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+
+def import_object(path: str) -> Any:
+    """The object at ``package.module:name``.
+
+    Raises:
+        ValueError: If there is no such module or name.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Cannot import '{path}' ({error}); write it as package.module:Name, and see that "
+            f"the package is installed or lies in the working folder."
+        ) from error

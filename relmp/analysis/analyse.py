@@ -93,9 +93,9 @@ def analyse(
 def _figures(results: Results, conclusions: Conclusions) -> Iterator[tuple[str, Figure]]:
     spot, landmarks = conclusions.sweet_spot, conclusions.landmarks
     yield "sweet_spot", plot_sweet_spot(results, spot, landmarks=landmarks)
-    if len(results.sparse) > 100:
-        yield "map_449", plot_sweet_spot(results, spot, fineness=3)
-        yield "map_3942", plot_sweet_spot(results, spot, fineness=9)
+    if len(results.sparse) > 100:  # the paper's resolutions of 449 and 3,942 graphs
+        yield "map_thirds", plot_sweet_spot(results, spot, fineness=3)
+        yield "map_ninths", plot_sweet_spot(results, spot, fineness=9)
     yield "slices", plot_slices(results)
     yield "best", plot_best(conclusions.summary, results.task)
     if conclusions.surface is not None:

@@ -18,14 +18,8 @@ from relmp.analysis.identification import Identification, identify_cheaply
 from relmp.analysis.placement import place_graphs
 from relmp.analysis.power import Noise, measure_noise, needed_seeds, plan_designs
 from relmp.analysis.results import SYMBOLS, Results, plural
-from relmp.analysis.summary import (
-    Choice,
-    Regions,
-    Summary,
-    choose_and_judge,
-    compare_regions,
-    summarise,
-)
+from relmp.analysis.selection import Choice, choose_and_judge
+from relmp.analysis.summary import Regions, Summary, compare_regions, summarise
 from relmp.analysis.surface import Surface, smooth_surface
 from relmp.analysis.sweet_spot import SweetSpot, find_sweet_spot
 from relmp.analysis.transfer import Correlation, compare_subset
@@ -112,6 +106,11 @@ class Conclusions:
                 f"Mean error inside {self.regions.inside.mean:.2f} "
                 f"({plural(self.regions.inside.n, 'graph')}), outside "
                 f"{self.regions.outside.mean:.2f} ({plural(self.regions.outside.n, 'graph')})."
+            )
+        if self.sweet_spot.found and self.sweet_spot.bins["kept"].mean() > 2 / 3:
+            lines.append(
+                "More than two thirds of the bins were kept, so the rectangle hardly says where "
+                "good graphs lie."
             )
         if self.surface is not None and self.surface.beats_complete is not None:
             chances = self.surface.beats_complete

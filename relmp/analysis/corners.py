@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from relmp.analysis.results import SYMBOLS, Results
-from relmp.analysis.sweet_spot import SweetSpot, bin_errors, compare_with_best
+from relmp.analysis.rule import Rule
+from relmp.analysis.sweet_spot import SweetSpot
 
 SAMPLES = 500
 """How many bootstrap samples are drawn."""
@@ -61,22 +62,10 @@ def bootstrap_corners(
     seeds = block.shape[1]
     means = block.mean(axis=1, keepdims=True)
     residuals = ((block - means) * np.sqrt(seeds / (seeds - 1))).ravel()
-    bins, _, members = bin_errors(results)
-    sums = np.zeros((len(bins), len(block)))
-    sums[members, np.arange(len(block))] = 1
-    average = sums / sums.sum(axis=1, keepdims=True)
-    centres = bins[list(spot.measures)].to_numpy(dtype=np.float64)
+    rule = Rule.of(results, spot.alpha, spot.correction)
     rng = np.random.default_rng(seed)
-    kept = np.stack(
-        [
-            compare_with_best(
-                average @ (means + rng.choice(residuals, block.shape)), spot.correction
-            )
-            >= spot.alpha
-            for _ in range(samples)
-        ]
-    )
-    ends = np.array([(centres[row].min(axis=0), centres[row].max(axis=0)) for row in kept])
+    kept = [rule.kept(means + rng.choice(residuals, block.shape)) for _ in range(samples)]
+    ends = np.array([rule.corners(one) for one in kept])
     low, high = np.percentile(ends, [2.5, 97.5], axis=0)
     return Corners(
         spot.measures,
@@ -87,6 +76,6 @@ def bootstrap_corners(
             )
             for axis in (0, 1)
         ),
-        tuple(kept.mean(axis=0).tolist()),
+        tuple(np.mean(kept, axis=0).tolist()),
         samples,
     )

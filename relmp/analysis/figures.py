@@ -11,9 +11,10 @@ from matplotlib.patches import Rectangle
 from relmp.analysis.fits import fit_slice, slice_of
 from relmp.analysis.identification import EarlyEpoch
 from relmp.analysis.results import SYMBOLS, Array, Results
+from relmp.analysis.rule import cell_numbers, grid_of
 from relmp.analysis.summary import Summary
 from relmp.analysis.surface import Surface
-from relmp.analysis.sweet_spot import SweetSpot, cell_numbers, grid_of
+from relmp.analysis.sweet_spot import SweetSpot
 from relmp.analysis.transfer import bin_means
 
 LABELS = {
@@ -156,6 +157,31 @@ def plot_tasks(first: Results, second: Results) -> Figure:
     axes.set_xlabel(f"error, {first.task}")
     axes.set_ylabel(f"error, {second.task}")
     axes.legend()
+    return figure
+
+
+def plot_training(trace: pd.DataFrame) -> Figure:
+    """C and L of a dense network's weights in the course of training, from ``trace_training``.
+
+    A line a weight and density, from a ring (first epoch) to a disc (last); crosses are the
+    control, the same weights in random places. Graphs that fall apart have no L and are left out.
+    """
+    figure, axes = _figure()
+    for (weight, density), rows in trace.groupby(["weight", "density"]):
+        rows = rows[np.isfinite(rows["path_length"])].sort_values("epoch")
+        label = f"{weight}, density {density:.2f}"
+        (line,) = axes.plot(rows["clustering"], rows["path_length"], ".-", label=label)
+        ends = rows.iloc[[0, -1]] if len(rows) else rows
+        axes.scatter(
+            ends["clustering"], ends["path_length"], s=70, edgecolors=line.get_color(),
+            facecolors=["none", line.get_color()][: len(ends)], zorder=3,
+        )  # fmt: skip
+        axes.plot(
+            rows["control_clustering"], rows["control_path_length"], "x", color=line.get_color()
+        )
+    axes.set_xlabel(LABELS["clustering"])
+    axes.set_ylabel(LABELS["path_length"])
+    axes.legend(fontsize="small")
     return figure
 
 

@@ -55,6 +55,8 @@ class Results:
     ) -> Results:
         """Check a table and separate what can be used from what cannot.
 
+        ``Results`` are returned as they are, with the measures and the error they have.
+
         Raises:
             ValueError: If a column is missing, the table is empty, it holds several tasks or
                 a run twice, or no run has an error.

@@ -7,6 +7,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="`torch.jit.script`")
     import torch_geometric.nn  # noqa: F401
 
+from relmp.rounds.aggregation import CombinedAggregation, degree_scaled
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.cost import message_flops
@@ -31,12 +32,14 @@ from relmp.rounds.messages import (
     SharedMessage,
     linear_map,
 )
+from relmp.rounds.messages.names import message_names, messages, resolve_message
 from relmp.rounds.round import Round
 
 __all__ = [
     "AttentionMessage",
     "ChannelPartition",
     "ClassSharedMessage",
+    "CombinedAggregation",
     "Conv2dMessage",
     "EdgeAttrMessage",
     "Edges",
@@ -52,10 +55,14 @@ __all__ = [
     "ScalarMessage",
     "SharedMessage",
     "WeightedMessage",
+    "degree_scaled",
     "dense_layer",
     "dense_weight",
     "initialise_by_degree",
     "keep_dense_weight",
     "linear_map",
     "message_flops",
+    "message_names",
+    "messages",
+    "resolve_message",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,9 +10,7 @@ from torch import nn
 from relmp.graphs import RelationalGraph
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.message import Edges, make_edges
-
-if TYPE_CHECKING:
-    from relmp.rounds.round import MessageFactory
+from relmp.rounds.messages.names import MessageFactory
 
 
 def message_flops(

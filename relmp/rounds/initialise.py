@@ -28,10 +28,9 @@ def initialise_by_degree(
     This holds over many rounds where messages and aggregation scale with their input: linear,
     low-rank, scalar, frozen and MLP messages; sum, mean, min, max, std. Gates, attention and
     the softmax saturate and the median shuns what few say: there it holds for one round, and
-    a normalisation has to do the rest. Messages are independent where every edge has weights of its own. Edges that share weights
-    (:class:`relmp.SharedMessage`) say the same of like nodes, so their sums grow faster than
-    this assumes. Where an update normalises, only the ratio of weights to their learning rate
-    depends on the initialisation.
+    a normalisation has to do the rest. Messages are independent where every edge has weights
+    of its own; edges that share weights (:class:`relmp.SharedMessage`) say the same of like
+    nodes, so their sums grow faster than this assumes.
 
     Args:
         layer: The round; its message defines ``draw`` (all of relmp's do).

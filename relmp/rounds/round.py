@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +23,7 @@ from relmp.rounds.message import (
     make_edges,
     wants_edges,
 )
-
-MessageFactory: TypeAlias = Callable[[int, int, int], nn.Module]
-"""``(num_edges, in_dim, out_dim) -> nn.Module``: a class, or a ``functools.partial`` of one."""
+from relmp.rounds.messages.names import MessageFactory, resolve_message
 
 
 class Round(MessagePassing):  # type: ignore[misc]
@@ -41,8 +38,8 @@ class Round(MessagePassing):  # type: ignore[misc]
         in_channels: Channels of the input, dealt out to the nodes
             (:class:`ChannelPartition`); at least one a node.
         out_channels: Channels of the output.
-        message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``; see
-            :class:`Message`.
+        message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``, see
+            :class:`Message`; or a name ("gated", "low_rank(rank=2)").
         aggr: An aggregation of PyG by name ("max", "softmax(learn=True)"), as an object or as
             a callable ``(channels, degrees) -> Aggregation``, or a list of these, which are
             added up.
@@ -75,7 +72,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         in_channels: int,
         out_channels: int,
         *,
-        message: MessageFactory = LinearMessage,
+        message: str | MessageFactory = LinearMessage,
         aggr: Aggr = "sum",
         update: nn.Module | None = None,
         bias: bool = True,
@@ -99,7 +96,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         self.in_channels, self.out_channels = in_channels, out_channels
         self.in_partition, self.out_partition = in_partition, out_partition
         self._register_graph()
-        self.message_module = message(
+        self.message_module = resolve_message(message)(
             graph.num_edges, in_partition.max_size, out_partition.max_size
         )
         if isinstance(self.message_module, Message):

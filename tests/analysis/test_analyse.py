@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import tyro
 from planted import bowl, flat, planted_table
 
 from relmp.analysis import analyse
@@ -152,3 +153,25 @@ def test_command_analyses_a_sweep(tmp_path, capsys):
 def test_command_refuses(source, out, message):
     with pytest.raises(ValueError, match=message):
         AnalyseCommand(source=source, out=out).run()
+
+
+def test_command_line():
+    parsed = tyro.cli(
+        AnalyseCommand,
+        args=[
+            "published",
+            "a",
+            "b",
+            "--out",
+            "c",
+            "--epoch",
+            "3",
+            "--measures",
+            "density",
+            "width",
+        ],
+    )
+    assert parsed == AnalyseCommand(
+        ("published", "a", "b"), out="c", epoch=3, measures=("density", "width")
+    )
+    assert tyro.cli(AnalyseCommand, args=["runs/quick"]).source == ("runs/quick",)

@@ -82,7 +82,7 @@
     for (const [seed, error] of Object.entries(graph.errors)) facts[`error, seed ${seed}`] = error;
     for (const [name, value] of Object.entries(facts)) {
       const row = make("tr", undefined, table);
-      make("th", name, row);
+      make("th", name.replaceAll("_", " "), row);
       make("td", show(value), row);
     }
     curves(graph.curves);
@@ -122,13 +122,25 @@
       if (trace.type === "heatmap") Plotly.restyle("map", { visible: String(index) === event.target.value }, [index]);
     });
   });
+  // The other figures are drawn when they come into view, or when the page is printed.
+  const waiting = new Map();
+  const drawWaiting = (div) => {
+    if (!waiting.has(div)) return;
+    plot(div, waiting.get(div));
+    waiting.delete(div);
+  };
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) drawWaiting(entry.target);
+  }, { rootMargin: "200px" });
   for (const [name, figure] of Object.entries(data.figures)) {
     if (name === "map") continue;
     const div = make("div", undefined, at("figures"));
     div.className = "figure";
     div.id = `figure-${name}`;
-    plot(div, figure);
+    waiting.set(div, figure);
+    watcher.observe(div);
   }
+  addEventListener("beforeprint", () => { for (const div of [...waiting.keys()]) drawWaiting(div); });
 
   // Tables ---------------------------------------------------------------------------------
 
