@@ -142,8 +142,10 @@ def test_a_good_message_without_a_cost_is_noted() -> None:
     ]
 
 
-AGGREGATIONS = ["sum", "mean", "max", "softmax(learn=True)", "median", ["sum", "max"], "attentional",
-                "degreescaler(aggr=['mean', 'std'], scaler=['identity', 'linear'])"]  # fmt: skip
+AGGREGATIONS = [
+    "sum", "mean", "max", "softmax(learn=True)", "median", ["sum", "max"], "attentional",
+    "degreescaler(aggr=['mean', 'std'], scaler=['identity', 'linear'])",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("aggr", AGGREGATIONS, ids=str)
