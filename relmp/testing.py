@@ -141,7 +141,8 @@ def check_graph(
     order = np.lexsort((source, target))
     assert (order == np.arange(len(order))).all(), "Edges are not sorted by target, then source."
     layer = Round(found, n, n, bias=False, execution="message_passing")
-    nn.init.ones_(layer.message_module.weight)
+    for weight in layer.parameters():
+        nn.init.ones_(weight)
     heard = layer(torch.eye(n)).T != 0  # row: target, column: source
     expected = torch.zeros(n, n, dtype=torch.bool)
     expected[target.copy(), source.copy()] = True

@@ -240,7 +240,8 @@ def _script_left_out(runs: list[PlannedRun]) -> Iterator[None]:
     kept: dict[str, Any] = {
         name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)
     }
-    if "'__main__:" not in str(runs[0].config["model"]["options"]):
+    wanted = "'__main__:" in str(runs[0].config["model"]["options"])
+    if not wanted or not Path(kept.get("__file__", "")).is_file():  # "<stdin>" is no file
         main.__spec__ = None
         vars(main).pop("__file__", None)
     try:
