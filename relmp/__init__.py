@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from relmp.rounds import message_names as message_names
     from relmp.sweep import collect as collect
     from relmp.sweep import run_sweep as run_sweep
+    from relmp.training import ImageData as ImageData
+    from relmp.training import LoopOptions as LoopOptions
+    from relmp.training import TrainConfig as TrainConfig
     from relmp.training import load_data as load_data
     from relmp.training import load_run as load_run
     from relmp.training import train as train
@@ -102,7 +105,14 @@ _HOMES = {
         "to_dense",
         "verify",
     ),
-    "relmp.training": ("load_data", "load_run", "train"),
+    "relmp.training": (
+        "ImageData",
+        "LoopOptions",
+        "TrainConfig",
+        "load_data",
+        "load_run",
+        "train",
+    ),
     "relmp.sweep": ("collect", "run_sweep"),
     "relmp.analysis": ("analyse", "find_sweet_spot", "plot_sweet_spot", "summarise"),
 }

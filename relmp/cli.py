@@ -1,4 +1,4 @@
-"""The command line: ``relmp train | sweep | analyse | graphs``.
+"""The command line: ``relmp train | predict | sweep | analyse | graphs``.
 
 A command is a frozen dataclass; its fields are the options. Heavy modules are imported when a
 command runs, so that help and errors appear at once.
@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from relmp.cli_analyse import AnalyseCommand
 from relmp.cli_graphs import GraphsCommand
+from relmp.cli_predict import Predict
+from relmp.training.config import LoopOptions, Optimizer, Precision, Schedule
+
+if TYPE_CHECKING:
+    import torch
+
+    from relmp.training.processes import Team
 
 
 @dataclass(frozen=True)
@@ -33,17 +41,25 @@ class Train:
         aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
             "softmax(learn=True)".
         execution: How rounds are executed: auto, message_passing or dense.
-        data: Data set: digits, fashion_mnist or cifar10.
+        data: Data set: digits, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet, or
+            folder, for images of your own with one subfolder a class.
         data_folder: Where its files lie.
         download: Fetch missing files.
-        train_size: Train on so many images only.
+        image_size: Height and width that the images of a folder are brought to; 224 by default.
+        train_size: Train on so many images only, or on this share (0.1) of them.
+        validation: Share of the training images that are held out and evaluated as well.
         epochs: Passes over the training images.
-        batch_size: Images a step.
-        lr: Learning rate of the first epoch.
-        momentum: Nesterov momentum.
-        weight_decay: L2 penalty.
+        batch_size: Images a step, over all processes.
+        optimizer: SGD with Nesterov momentum, or AdamW.
+        lr: Highest learning rate.
+        momentum: Nesterov momentum; the first beta of AdamW.
+        weight_decay: L2 penalty, or the decoupled decay of AdamW.
+        schedule: How the learning rate falls.
+        precision: Of the forward pass; the weights are kept in float32.
         seed: Decides initial weights and training.
         device: cpu, cuda, ...; a GPU where there is one by default.
+        tensorboard: Write the records for TensorBoard as well, into the folder of the run.
+        loop: The finer points.
     """
 
     graph: tyro.conf.Positional[str]
@@ -56,29 +72,44 @@ class Train:
     data: str = "digits"
     data_folder: str = "data"
     download: bool = False
-    train_size: int | None = None
+    image_size: int | None = None
+    train_size: int | float | None = None
+    validation: float = 0.0
     epochs: int = 20
     batch_size: int = 128
+    optimizer: Optimizer = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: Schedule = "cosine"
+    precision: Precision = "float32"
     seed: int = 0
     device: str | None = None
+    tensorboard: bool = False
+    loop: LoopOptions = field(default_factory=LoopOptions)
 
     def run(self) -> None:
+        """Train; several processes that ``torchrun`` has started train together."""
+        from relmp.training.processes import join_team
+
+        with join_team(self.device) as (team, device):
+            self._train(team, device)
+
+    def _train(self, team: Team, device: torch.device) -> None:
         from relmp.graphs.serialise import graph_from_text
         from relmp.models import count_flops, count_parameters, create_model
         from relmp.models.budget import matched_options
-        from relmp.progress import progress
-        from relmp.training import load_data, train
+        from relmp.progress import training_progress
+        from relmp.training import TensorBoard, load_data, train
 
         graph = None if self.graph.lower() == "none" else graph_from_text(self.graph)
-        data = load_data(
-            self.data,
-            folder=self.data_folder,
-            download=self.download,
-            train_size=self.train_size,
-        )
+        with team.leader_first():
+            data = load_data(
+                self.data,
+                folder=self.data_folder,
+                download=self.download and team.leads,
+                image_size=self.image_size,
+            )
         options: dict[str, Any] = {"aggr": self.aggr, "execution": self.execution}
         if self.message is not None:
             options["message"] = self.message
@@ -93,29 +124,38 @@ class Train:
         model = create_model(
             self.model, graph=graph, num_classes=data.num_classes, seed=self.seed, **matched
         )
-        flops, parameters = count_flops(model, data.input_shape), count_parameters(model)
-        print(
-            f"{self.model} over {graph or 'no graph'}: {flops:,} FLOPs, {parameters:,} parameters"
-        )
-        with progress("epochs", self.epochs) as advance:
+        if team.leads:
+            flops, parameters = count_flops(model, data.input_shape), count_parameters(model)
+            over = f"{self.model} over {graph or 'no graph'}"
+            print(f"{over}: {flops:,} FLOPs, {parameters:,} parameters")
+        tensorboard = TensorBoard(Path(self.out) / "tensorboard") if self.tensorboard else None
+        with training_progress(self.epochs, show=team.leads) as (on_epoch, on_step):
+
+            def report(record: dict[str, Any]) -> None:
+                on_epoch(record)
+                if tensorboard is not None:
+                    tensorboard(record)
+
             history = train(
-                model,
-                data,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                lr=self.lr,
-                momentum=self.momentum,
-                weight_decay=self.weight_decay,
-                seed=self.seed,
-                device=self.device,
-                out=self.out,
-                on_epoch=lambda record: advance(1, f"test error {record['test_error']:.2f} %"),
+                model, data, out=self.out, device=device, on_epoch=report, on_step=on_step,
+                **self._settings(),
+            )  # fmt: skip
+        if team.leads:
+            last = history.iloc[-1]
+            print(
+                f"After {last['epoch']:.0f} epochs: training error {last['train_error']:.2f} %, "
+                f"test error {last['test_error']:.2f} %. Load it with "
+                f"relmp.load_run({self.out!r})."
             )
-        last = history.iloc[-1]
-        print(
-            f"After {last['epoch']:.0f} epochs: training error {last['train_error']:.2f} %, test "
-            f"error {last['test_error']:.2f} %. Load it with relmp.load_run({self.out!r})."
-        )
+
+    def _settings(self) -> dict[str, Any]:
+        from relmp.training.config import Settings
+
+        finer = asdict(self.loop)
+        own = {
+            name: getattr(self, name) for name in Settings.__annotations__ if hasattr(self, name)
+        }
+        return own | finer
 
 
 @dataclass(frozen=True)
@@ -136,7 +176,7 @@ class Sweep:
             package.module:Name; linear by default.
         aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
             "softmax(learn=True)".
-        data: Data set: digits, fashion_mnist or cifar10.
+        data: Data set: digits, fashion_mnist, mnist, cifar10, cifar100 or svhn.
         data_folder: Where its files lie.
         download: Fetch missing files.
         train_size: Train on so many images only.
@@ -201,6 +241,7 @@ class Sweep:
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
     | Annotated[GraphsCommand, tyro.conf.subcommand("graphs")]
@@ -253,7 +294,7 @@ def _sentence(error: BaseException) -> str:
     return str(error)
 
 
-__all__ = ["Command", "Sweep", "Train", "main", "run_recipe"]
+__all__ = ["Command", "Predict", "Sweep", "Train", "main", "run_recipe"]
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -215,16 +215,6 @@ GraphsCommand = (
 """The subcommands of ``relmp graphs``."""
 
 
-@dataclass(frozen=True)
-class Graphs:
-    """Work with relational graphs."""
-
-    command: GraphsCommand = field()
-
-    def run(self) -> None:
-        self.command.run()
-
-
 def resolve_graph(text: str, root: Path | None = None, download: bool = False) -> RelationalGraph:
     """The graph that a text stands for.
 
@@ -240,11 +230,11 @@ def resolve_graph(text: str, root: Path | None = None, download: bool = False) -
     from relmp.graphs.connectome import connectomes, load_connectome
     from relmp.graphs.files import load_graph
     from relmp.graphs.gallery import example_graph
-    from relmp.graphs.generators import create_graph, generators
+    from relmp.graphs.generators import generators
+    from relmp.graphs.serialise import graph_from_text
 
-    name, opened, rest = text.partition("(")
-    if opened and rest.endswith(")") and not Path(text).exists():
-        return create_graph(name.strip(), **_arguments(rest[:-1]))
+    if "(" in text and not Path(text).exists():
+        return graph_from_text(text)
     if text in generators:
         return example_graph(text)
     if text in connectomes:
@@ -254,22 +244,6 @@ def resolve_graph(text: str, root: Path | None = None, download: bool = False) -
             f"'{text}' is no file, connectome or generator; `relmp graphs list` lists the names."
         )
     return load_graph(text)
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    """Numbers by name: ``"n=64, p=0.1"``."""
-    arguments: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not equals or math.isnan(number):
-            raise ValueError(f"'{part}' is no argument; write name=number, as in n=64.")
-        whole = value.lstrip("+-").isdigit()
-        arguments[key] = int(value) if whole else number
-    return arguments
 
 
 def _measure_table(graphs: list[RelationalGraph], names: tuple[str, ...] = ()) -> Table:

@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Advance: TypeAlias = Callable[..., None]
 """``advance(steps=1, note="")``"""
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_STEPS = 0.2
 
 
 @contextmanager
@@ -30,6 +31,36 @@ def progress(what: str, total: int, *, show: bool = True) -> Iterator[Advance]:
             yield advance
     else:
         yield _lines(what, total)
+
+
+@contextmanager
+def training_progress(
+    epochs: int, *, show: bool = True
+) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[int, int], None]]]:
+    """Show how far a training is, in epochs, and the time left; yields its two listeners.
+
+    The first takes the record of an epoch, the second the number of steps done and of all.
+    """
+    shown, last, note = 0.0, 0.0, ""
+    with progress("epochs", epochs, show=show) as advance:
+
+        def show_up_to(done: float) -> None:
+            nonlocal shown, last
+            last = time.monotonic()
+            done = round(done * 2**20) / 2**20  # such fractions add up without rounding
+            advance(done - shown, note)
+            shown = done
+
+        def on_epoch(record: dict[str, Any]) -> None:
+            nonlocal note
+            note = f"test error {record['test_error']:.2f} %"
+            show_up_to(record["epoch"])
+
+        def on_step(done: int, total: int) -> None:
+            if time.monotonic() - last > SECONDS_BETWEEN_STEPS:
+                show_up_to(done * epochs / total)
+
+        yield on_epoch, on_step
 
 
 @contextmanager
@@ -55,7 +86,7 @@ def _bar(what: str, total: int) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, note="")
 
-        def advance(steps: int = 1, note: str = "") -> None:
+        def advance(steps: float = 1, note: str = "") -> None:
             bar.update(task, advance=steps, note=note)
 
         yield advance
@@ -63,18 +94,20 @@ def _bar(what: str, total: int) -> Iterator[Advance]:
 
 def _lines(what: str, total: int) -> Advance:
     began = last = time.monotonic()
-    done = 0
+    done = 0.0
 
-    def advance(steps: int = 1, note: str = "") -> None:
+    def advance(steps: float = 1, note: str = "") -> None:
         nonlocal done, last
-        done += steps
+        before, done = done, done + steps
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES or (done >= total and done - steps < total):
+        if now - last >= SECONDS_BETWEEN_LINES or before < total <= done:
             last = now
             left = (now - began) / done * (total - done) if done else 0.0
             times = f"{now - began:.0f} s, {left:.0f} s left"
             print(
-                f"{what}: {done} of {total}, {times}  {note}".rstrip(), file=sys.stderr, flush=True
+                f"{what}: {int(done)} of {total}, {times}  {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
             )
 
     return advance

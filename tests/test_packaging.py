@@ -37,7 +37,7 @@ def test_pins_fulfil_the_lower_bounds() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     extras = PROJECT["optional-dependencies"]
-    wanted = lower_bounds([*PROJECT["dependencies"], *extras["dev"]])
+    wanted = lower_bounds([*PROJECT["dependencies"], *extras["tensorboard"], *extras["dev"]])
     for name, bound in wanted.items():
         assert name in pins, f"{name} is not pinned in requirements.txt"
         if bound:
@@ -53,7 +53,7 @@ def test_conda_environment_has_the_same_names_and_bounds() -> None:
     conda = lower_bounds(re.findall(r"^  - ([A-Za-z0-9_.-]+>=[\d.]+)$", text, re.MULTILINE))
     conda = {CONDA_NAMES.get(name, name): bound for name, bound in conda.items()}
     extras = PROJECT["optional-dependencies"]
-    needed = lower_bounds([*PROJECT["dependencies"], *extras["scatter"]])
+    needed = lower_bounds([*PROJECT["dependencies"], *extras["scatter"], *extras["tensorboard"]])
     tests = {k: v for k, v in lower_bounds(extras["dev"]).items() if k in conda}
     python = PROJECT["requires-python"].removeprefix(">=")
     assert conda == {**needed, **tests, "python": python}

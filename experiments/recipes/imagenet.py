@@ -1,8 +1,8 @@
 """What the ImageNet recipes share: images from folders, and the paper's training of one run.
 
-Runs are written as those of `relmp sweep`, so `relmp.collect`, `relmp.load_run` and
-`relmp analyse` read them, and the same command goes on where it was stopped. The recipes beside
-this file say which network, how long and what to expect.
+Runs are written as those of a sweep, so `relmp.collect` and `relmp.load_run` read them, and the
+same command goes on where it was stopped. The recipes beside this file say which network, how
+long and what to expect.
 
 The paper estimates the statistics of batch norm anew before it tests; this does not.
 """

@@ -13,10 +13,8 @@ import hashlib
 import math
 import os
 import random
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +26,7 @@ import numpy.typing as npt
 from relmp.graphs.cache import cache_folder, load_arrays, store_arrays
 from relmp.graphs.generators import check_nodes, create_graph
 from relmp.graphs.relational_graph import RelationalGraph
+from relmp.progress import progress as shown_progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +129,7 @@ def sweep_design_space(
         cache: Whether C and L are kept in ``cache_folder()`` and read from there next time
             (43 MB for the paper's 2.7 million graphs), or another folder for them.
         workers: Number of threads, one a core by default.
-        progress: Whether a bar is shown where the output is a terminal.
+        progress: Whether progress is shown on the standard error stream.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -219,22 +218,9 @@ def _fill(space: DesignSpace, workers: int, progress: bool) -> None:
         space.L[part, :, s] = L.reshape(-1, len(space.p))
         return len(p)
 
-    with _progress_bar(len(space), progress) as advance, ThreadPoolExecutor(workers) as pool:
-        for done in pool.map(measure, pieces):
-            advance(done)
-
-
-@contextmanager
-def _progress_bar(total: int, shown: bool) -> Iterator[Any]:
-    if not (shown and sys.stderr.isatty()):
-        yield lambda count: None
-        return
-    state = random.getstate()  # rich draws from the global generator when it is imported
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    random.setstate(state)
-    columns = ("graphs", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("graphs", total=total)
-        yield lambda count: bar.advance(task, count)
+    state = random.getstate()
+    with shown_progress("graphs", len(space), show=progress) as advance:
+        random.setstate(state)  # rich draws from the global generator when it is imported
+        with ThreadPoolExecutor(workers) as pool:
+            for done in pool.map(measure, pieces):
+                advance(done)

@@ -24,7 +24,7 @@ from relmp.graphs.design_space import (
     sweep_design_space,
 )
 from relmp.graphs.generators import check_nodes, create_graph
-from relmp.graphs.relational_graph import RelationalGraph
+from relmp.graphs.relational_graph import GeneratorCall, RelationalGraph
 
 Integers = npt.NDArray[np.int64]
 
@@ -197,5 +197,6 @@ def _drawn(
         rows = kernels.ws_flex_rows(n, round(k_ * n / 2), p_, seed)
         assert rows is not None, "a sweep keeps connected graphs only"
         name = f"ws_flex(n={n}, k={k_}, p={p_}, seed={seed})"
-        graphs.append(RelationalGraph(n, kernels.unpack(rows), name=name))
+        call = GeneratorCall("ws_flex", {"n": n, "k": k_, "p": p_, "seed": seed})
+        graphs.append(RelationalGraph(n, kernels.unpack(rows), name=name, generator=call))
     return graphs

@@ -48,6 +48,11 @@ class LayerCost:
     relational: bool = False
     extra: int = 0
 
+    def weights(self, graph: RelationalGraph | None) -> int:
+        """Weights on the edges of a graph; None counts the dense layer."""
+        pairs = round_flops(graph if self.relational else None, self.in_channels, self.out_channels)
+        return pairs * self.kernel
+
     def flops(
         self,
         graph: RelationalGraph | None,
@@ -65,9 +70,9 @@ class LayerCost:
         if self.relational and graph is not None and message not in LINEAR:
             kernel_size = math.isqrt(self.kernel) if convolutional else None
             channels = (self.in_channels, self.out_channels)
-            return other_round_flops(graph, *channels, message, kernel_size, self.pixels)
-        pairs = round_flops(graph if self.relational else None, self.in_channels, self.out_channels)
-        return pairs * self.kernel * self.pixels + self.extra
+            count = other_round_flops(graph, *channels, message, kernel_size, self.pixels)
+            return count + self.extra
+        return self.weights(graph) * self.pixels + self.extra
 
 
 class Classifier(nn.Module, ABC):

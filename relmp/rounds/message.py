@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -134,15 +134,28 @@ class WeightedMessage(Message):
         self.geometry = geometry
 
     def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
+        self.check_input(x_j.shape[1:])
         return self.geometry.each(x_j, self.weight)
 
     def apply_dense(self, x: Tensor, weight: Tensor) -> Tensor:
         """The whole round as one product with ``weight [C_out, C_in, *kernel]``."""
+        self.check_input(x.shape)
         return self.geometry.whole(x, weight)
 
     def to_dense(self, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """An ordinary layer that holds ``weight [C_out, C_in, *kernel]`` and ``bias``."""
         return self.geometry.layer(weight, bias)
+
+    def check_input(self, shape: Sequence[int]) -> None:
+        """Raise ``ValueError`` unless a batch of this shape has as many dimensions as it must."""
+        dims = 2 + len(self.geometry.kernel)
+        if len(shape) != dims:
+            form = "[B, C]" if dims == 2 else "[B, C, H, W]"
+            raise ValueError(
+                f"{type(self).__name__} takes a batch of shape {form}, but was given "
+                f"{len(shape)} dimensions; use LinearMessage for vectors and Conv2dMessage for "
+                f"images, other messages with a kernel_size."
+            )
 
     def initialise(self, edges: Edges, draw: Callable[[Tensor], object]) -> None:
         """Let ``draw`` fill the weights in place, then clear the slots of padded channels."""

@@ -10,7 +10,7 @@ from relmp.graphs import RelationalGraph, create_graph
 from relmp.models import ModelConfig
 from relmp.models.budget import matched_options
 from relmp.training.config import TrainConfig
-from relmp.training.data import ImageData
+from relmp.training.data import DataSet
 from relmp.training.folder import run_key
 from relmp.training.run import run_config
 
@@ -34,7 +34,7 @@ def plan_sweep(
     *,
     graphs: Iterable[RelationalGraph],
     seeds: Iterable[int],
-    data: ImageData,
+    data: DataSet,
     training: TrainConfig,
     width: int | None,
     options: Mapping[str, Any],
@@ -76,7 +76,7 @@ def with_complete(graphs: Sequence[RelationalGraph]) -> list[RelationalGraph]:
 def _model_options(
     model: str,
     graph: RelationalGraph,
-    data: ImageData,
+    data: DataSet,
     width: int | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
@@ -27,11 +27,12 @@ from relmp.progress import Advance, progress
 from relmp.rounds import resolve_message
 from relmp.sweep.plan import PlannedRun, plan_sweep
 from relmp.sweep.store import SWEEP_FILE, collect
-from relmp.training.config import TrainConfig, pick_device
-from relmp.training.data import ImageData, load_data
+from relmp.training.config import TrainConfig
+from relmp.training.data import DataSet
+from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder, write_or_compare
 from relmp.training.loop import Record
-from relmp.training.run import derived, train_in_folder
+from relmp.training.run import data_of, derived, train_in_folder
 
 
 def run_sweep(
@@ -42,12 +43,13 @@ def run_sweep(
     data: str = "digits",
     seeds: Iterable[int] = range(5),
     width: int | None = None,
-    epochs: int = 20,
-    batch_size: int = 128,
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    train_size: int | None = None,
+    training: TrainConfig | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    train_size: int | float | None = None,
     data_folder: str | Path = "data",
     download: bool = False,
     device: str | None = None,
@@ -69,8 +71,9 @@ def run_sweep(
         seeds: Seeds of initial weights and training.
         width: Width of the complete-graph model, whose FLOPs every model is matched to; the
             paper's by default.
-        epochs, batch_size, lr, momentum, weight_decay, train_size: See
-            :class:`relmp.training.TrainConfig`.
+        training: All settings of training but the data set and the seed.
+        epochs, batch_size, lr, momentum, weight_decay, train_size: Those of ``training``, given
+            one by one.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
         device: Where to train; a GPU where there is one by default.
@@ -83,8 +86,13 @@ def run_sweep(
         ValueError: For settings out of range, or a folder that was started with others.
         OSError: If the folder cannot be written.
     """
-    training = TrainConfig(data, train_size, epochs, batch_size, lr, momentum, weight_decay)
-    source = _DataSource(data, str(data_folder), download, train_size)
+    single = {
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "momentum": momentum,
+        "weight_decay": weight_decay, "train_size": train_size,
+    }  # fmt: skip
+    given: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
+    training = replace(training or TrainConfig(), data=data, seed=0, **given)
+    source = _DataSource(training, str(data_folder), download)
     loaded = source.load()
     runs = plan_sweep(
         model,
@@ -106,13 +114,13 @@ def run_sweep(
     }
     write_or_compare(folder / SWEEP_FILE, settings)
     picked = str(pick_device(device))
-    total = len(runs) * epochs
+    total = len(runs) * training.epochs
     with progress(f"{len(runs)} runs, epochs", total, show=show_progress) as advance:
         pending = []
         for run in runs:
             done = len(RunFolder(folder / run.key).records())
             advance(done)
-            if done < epochs:
+            if done < training.epochs:
                 pending.append(run)
         if pending:
             _train_all(folder, pending, source, picked, workers, advance)
@@ -121,19 +129,16 @@ def run_sweep(
 
 @dataclass(frozen=True)
 class _DataSource:
-    name: str
+    training: TrainConfig
     folder: str
     download: bool
-    train_size: int | None
 
-    def load(self) -> ImageData:
-        return load_data(
-            self.name, folder=self.folder, download=self.download, train_size=self.train_size
-        )
+    def load(self) -> DataSet:
+        return data_of(self.training, self.training.data, self.folder, download=self.download)
 
 
 @lru_cache(maxsize=1)
-def _loaded(source: _DataSource) -> ImageData:
+def _loaded(source: _DataSource) -> DataSet:
     return source.load()
 
 
@@ -272,7 +277,7 @@ def _train_run(
     model = ModelConfig.from_dict(config["model"]).create()
     folder = RunFolder(path)
     folder.start({**config, **derived(model, data)})
-    training = TrainConfig(**config["training"])
+    training = TrainConfig.from_dict(config["training"])
     with folder.lock(wait=wait):
         train_in_folder(folder, model, data, training, torch.device(device), report)
 

@@ -1,15 +1,45 @@
-"""One run: configuration, data, loop and what it leaves on disk."""
+"""One run: configuration, data, loop and what it leaves on disk.
 
-from relmp.training.config import TrainConfig
-from relmp.training.data import ImageData, datasets, load_data
-from relmp.training.run import LoadedRun, load_run, train
+Names are imported on first use, so that the command line can read the settings without torch.
+"""
 
-__all__ = [
-    "ImageData",
-    "LoadedRun",
-    "TrainConfig",
-    "datasets",
-    "load_data",
-    "load_run",
-    "train",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relmp.training.config import LoopOptions as LoopOptions
+    from relmp.training.config import TrainConfig as TrainConfig
+    from relmp.training.data import DataSet as DataSet
+    from relmp.training.data import FolderData as FolderData
+    from relmp.training.data import ImageData as ImageData
+    from relmp.training.data import datasets as datasets
+    from relmp.training.data import load_data as load_data
+    from relmp.training.loaded import LoadedRun as LoadedRun
+    from relmp.training.loaded import load_run as load_run
+    from relmp.training.run import train as train
+    from relmp.training.tracking import TensorBoard as TensorBoard
+
+_HOMES = {
+    "relmp.training.config": ("LoopOptions", "TrainConfig"),
+    "relmp.training.data": ("DataSet", "FolderData", "ImageData", "datasets", "load_data"),
+    "relmp.training.loaded": ("LoadedRun", "load_run"),
+    "relmp.training.run": ("train",),
+    "relmp.training.tracking": ("TensorBoard",),
+}
+_EXPORTS = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_EXPORTS)  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'relmp.training' has no attribute '{name}'")
+    value = getattr(import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_EXPORTS]

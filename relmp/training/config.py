@@ -2,77 +2,221 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
-import torch
+Optimizer: TypeAlias = Literal["sgd", "adamw"]
+Schedule: TypeAlias = Literal["cosine", "step", "constant"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
+
+WARMUP_START = 0.1
+"""The first epoch of a warm-up has this share of the learning rate."""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """The finer points of training, all off by default.
+
+    Args:
+        warmup_epochs: In so many first epochs the learning rate rises in equal steps from a
+            tenth.
+        steps: Where the step schedule lowers the learning rate, as shares of the epochs.
+        step_factor: What it multiplies it by.
+        label_smoothing: Share of the target that is spread over all classes.
+        decay_all: Whether biases and the parameters of normalisation layers decay as well.
+        clip_norm: Largest norm of the gradient.
+        ema_decay: Decay of an exponential moving average of the weights; where it is set, the
+            averaged model is the one that is evaluated and loaded.
+        precise_bn: Measure the statistics of batch norm anew over so many training batches
+            before every evaluation.
+        channels_last: Keep images and convolutions with the channels last.
+        compile: Compile the model (``torch.compile``).
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    warmup_epochs: int = 0
+    steps: tuple[float, ...] = (0.5, 0.75)
+    step_factor: float = 0.1
+    label_smoothing: float = 0.0
+    decay_all: bool = True
+    clip_norm: float | None = None
+    ema_decay: float | None = None
+    precise_bn: int = 0
+    channels_last: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))  # JSON has lists
+        for name, low in (("warmup_epochs", 0), ("precise_bn", 0)):
+            _check(name, getattr(self, name), low)
+        _check("step_factor", self.step_factor, 0, 1)
+        _check("label_smoothing", self.label_smoothing, 0, 1)
+        for share in self.steps:
+            _check("steps", share, 0, 1)
+        if self.clip_norm is not None:
+            _check("clip_norm", self.clip_norm, 0)
+        if self.ema_decay is not None:
+            _check("ema_decay", self.ema_decay, 0, 1)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained: SGD with Nesterov momentum and a cosine schedule.
+    """How a model is trained.
 
-    The defaults are the paper's for CIFAR-10, but for the number of epochs (200 there).
+    The defaults are the paper's for CIFAR-10, but for the number of epochs (200 there): SGD
+    with Nesterov momentum, and a learning rate that falls along half a cosine.
 
     Args:
         data: Name of a data set.
-        train_size: Keep only so many training images; all of them by default.
+        image_size: Height and width that the images of a folder are brought to.
+        train_size: Keep only so many training images, or this share of them if it is a
+            fraction; all of them by default.
+        validation: Share of the training images that are held out and evaluated as well.
+        subset_seed: Decides which images ``train_size`` keeps and ``validation`` holds out.
         epochs: Passes over the training images.
-        batch_size: Images a step.
-        lr: Learning rate of the first epoch; it falls to zero along half a cosine.
-        momentum: Nesterov momentum.
-        weight_decay: L2 penalty on all parameters.
+        batch_size: Images a step, over all processes.
+        optimizer: ``"sgd"`` or ``"adamw"``.
+        lr: Highest learning rate.
+        momentum: Nesterov momentum; the first beta of AdamW.
+        weight_decay: L2 penalty (SGD), or decoupled decay (AdamW).
+        schedule: ``"cosine"`` to zero, ``"step"`` or ``"constant"``.
+        precision: ``"bfloat16"`` and ``"float16"`` train under autocast, the latter with
+            scaled gradients.
         seed: Decides the order of the images, augmentation and dropout.
+        loop: The finer points.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range or a name unknown.
 
     Reference:
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.1.
     """
 
     data: str = "digits"
-    train_size: int | None = None
+    image_size: int | None = None
+    train_size: int | float | None = None
+    validation: float = 0.0
+    subset_seed: int = 0
     epochs: int = 20
     batch_size: int = 128
+    optimizer: Optimizer = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: Schedule = "cosine"
+    precision: Precision = "float32"
     seed: int = 0
+    loop: LoopOptions = field(default_factory=LoopOptions)
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, but is {getattr(self, name)}.")
-        for name in ("lr", "momentum", "weight_decay"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"{name} must be a number of at least 0, but is {value}.")
-        if self.momentum >= 1:
-            raise ValueError(f"momentum must be below 1, but is {self.momentum}.")
+        for name, low in (("epochs", 1), ("batch_size", 2), ("seed", 0), ("subset_seed", 0)):
+            _check(name, getattr(self, name), low)
+        for name in ("lr", "weight_decay"):
+            _check(name, getattr(self, name), 0)
+        _check("momentum", self.momentum, 0, 1)
+        _check("validation", self.validation, 0, 1)
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"Unknown {name} '{getattr(self, name)}'; choose one of {', '.join(choices)}."
+                )
+        if self.loop.warmup_epochs >= self.epochs and self.loop.warmup_epochs > 0:
+            raise ValueError(
+                f"warmup_epochs must be below epochs, {self.epochs}, but is "
+                f"{self.loop.warmup_epochs}."
+            )
 
     def learning_rate(self, epoch: int) -> float:
-        r""":math:`\frac{1}{2} lr (1 + \cos(\pi\, epoch / epochs))`, epochs from 0."""
-        return 0.5 * self.lr * (1 + math.cos(math.pi * epoch / self.epochs))
+        r"""The learning rate of an epoch, counted from 0.
+
+        - cosine: :math:`\frac{1}{2} lr (1 + \cos(\pi\, epoch / epochs))`
+        - step: ``lr`` times ``step_factor`` for every share of ``steps`` that has passed
+        - constant: ``lr``
+
+        all times :math:`0.1 + 0.9\, epoch / warmup` while ``epoch < warmup``.
+        """
+        done, lr = epoch / self.epochs, self.lr
+        if self.schedule == "cosine":
+            lr = 0.5 * lr * (1 + math.cos(math.pi * done))
+        elif self.schedule == "step":
+            # Shares such as 0.3 are not exact: the epoch they mean is the nearest one.
+            passed = [epoch >= round(share * self.epochs) for share in self.loop.steps]
+            lr *= self.loop.step_factor ** sum(passed)
+        if epoch < self.loop.warmup_epochs:
+            lr *= WARMUP_START + (1 - WARMUP_START) * epoch / self.loop.warmup_epochs
+        return lr
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**{**values, "loop": LoopOptions(**values["loop"])})
 
-def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for; by default a GPU where there is one.
+
+class Settings(TypedDict, total=False):
+    """All settings by name, those of :class:`LoopOptions` included."""
+
+    image_size: int | None
+    train_size: int | float | None
+    validation: float
+    subset_seed: int
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    lr: float
+    momentum: float
+    weight_decay: float
+    schedule: Schedule
+    precision: Precision
+    seed: int
+    warmup_epochs: int
+    steps: tuple[float, ...]
+    step_factor: float
+    label_smoothing: float
+    decay_all: bool
+    clip_norm: float | None
+    ema_decay: float | None
+    precise_bn: int
+    channels_last: bool
+    compile: bool
+
+
+def make_config(data: str, settings: Mapping[str, Any]) -> TrainConfig:
+    """A configuration from settings by name.
 
     Raises:
-        ValueError: If the device is unknown or not there.
+        ValueError: If a name is unknown or a value out of its range.
     """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-        torch.empty(0, device=picked)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"Device '{device}' cannot be used ({reason}); try 'cpu'.") from error
-    return picked
+    names = list(Settings.__annotations__)
+    for name in settings:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise ValueError(f"Unknown setting '{name}'; choose one of {', '.join(names)}.{hint}")
+    finer = {f.name for f in fields(LoopOptions)}
+    return TrainConfig(
+        data,
+        **{name: value for name, value in settings.items() if name not in finer},
+        loop=LoopOptions(**{name: settings[name] for name in settings if name in finer}),
+    )
+
+
+_CHOICES = {
+    "optimizer": get_args(Optimizer),
+    "schedule": get_args(Schedule),
+    "precision": get_args(Precision),
+}
+
+
+def _check(name: str, value: float, low: float, below: float = math.inf) -> None:
+    if not low <= value < below:  # so does NaN
+        limit = "" if below == math.inf else f" and below {below}"
+        raise ValueError(f"{name} must be a number of at least {low}{limit}, but is {value}.")

@@ -2,100 +2,129 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from relmp.training.config import TrainConfig
-from relmp.training.data import ImageData, augmented
+from relmp.training.data import DataSet, Part, Step, plan_epoch
+from relmp.training.device import peak_memory, seed_generators
+from relmp.training.state import TrainState
 
 Record: TypeAlias = dict[str, Any]
-"""One epoch: epoch (from 1), lr, train_loss, train_error, test_loss, test_error, seconds."""
+"""One epoch: epoch (from 1), lr, train_loss, train_error, those of validation (val_) and test,
+seconds, images_per_second (of training), peak_memory (MiB)."""
 
+Pause: TypeAlias = Callable[[], None]
+"""Called between steps, where everything may be saved and the run be stopped by raising."""
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum over all parameters."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.momentum > 0,
-    )
+EVALUATED: tuple[tuple[Part, str], ...] = (("validation", "val"), ("test", "test"))
 
 
 def train_epochs(
-    model: nn.Module,
-    data: ImageData,
-    config: TrainConfig,
-    optimizer: torch.optim.Optimizer,
-    start: int = 0,
+    state: TrainState, data: DataSet, *, pause: Pause = lambda: None
 ) -> Iterator[Record]:
     """Train epoch by epoch and yield a record after each; errors are in percent.
 
-    What an epoch draws depends on the seed and its number alone, so a run that goes on from
-    epoch ``start`` is the run that was never stopped.
+    What a step draws depends on the seed, its epoch and its number alone, so a run that goes on
+    from any step is the run that was never stopped.
+
+    Args:
+        state: The model in training, at the place from which to go on.
+        data: The data, on the device of the state.
+        pause: Called after every step and every batch that is evaluated.
 
     Raises:
-        FloatingPointError: If the loss becomes infinite or NaN.
+        FloatingPointError: If a loss becomes infinite or NaN.
     """
-    images, labels = data.normalise(data.train_images), data.train_labels
-    test_images = data.normalise(data.test_images)
-    # The last, smaller batch of an epoch is left out, unless it is the only one.
-    batch_size = min(config.batch_size, len(images))
-    for epoch in range(start, config.epochs):
-        began = time.perf_counter()
-        lr = config.learning_rate(epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        loss_sum = torch.zeros((), device=images.device)
-        wrong = torch.zeros((), device=images.device, dtype=torch.int64)
-        model.train()
-        with torch.random.fork_rng():
-            torch.manual_seed(_epoch_seed(config.seed, epoch))
-            generator = torch.Generator().manual_seed(torch.initial_seed())
-            order = torch.randperm(len(images), generator=generator).to(images.device)
-            steps = len(order) // batch_size
-            for batch in order[: steps * batch_size].split(batch_size):
-                x, y = images[batch], labels[batch]
-                if data.augment:
-                    x = augmented(x, generator)
-                scores = model(x)
-                loss = F.cross_entropy(scores, y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                loss_sum += loss.detach()
-                wrong += (scores.detach().argmax(1) != y).sum()
-        train_loss = float(loss_sum) / steps
-        if not torch.isfinite(loss_sum):
-            raise FloatingPointError(
-                f"The training loss became {train_loss} in epoch {epoch + 1} at learning rate "
-                f"{lr:.3g}; lower lr."
-            )
-        test_loss, test_error = evaluate(model, test_images, data.test_labels)
-        yield {
-            "epoch": epoch + 1,
+    config, options, team = state.config, state.config.loop, state.team
+    while state.epoch < config.epochs:
+        plan = plan_epoch(
+            data.size("train"), config.batch_size, seed=config.seed, epoch=state.epoch
+        )
+        lr = state.begin_epoch(len(plan))
+        rest = plan[state.step :]
+        with _own_randomness(state.device):
+            batches = data.training_batches(rest, team.share)
+            for step, (images, labels) in zip(rest, batches, strict=True):
+                seed_generators(2**62 + step.seed + team.rank, state.device)
+                with state.autocast():
+                    scores = state.forward(images.contiguous(memory_format=state.layout))
+                    loss = F.cross_entropy(scores, labels, label_smoothing=options.label_smoothing)
+                state.optimizer.zero_grad()
+                state.scaler.scale(loss).backward()
+                if options.clip_norm is not None:
+                    state.scaler.unscale_(state.optimizer)
+                    nn.utils.clip_grad_norm_(state.model.parameters(), options.clip_norm)
+                state.scaler.step(state.optimizer)
+                state.scaler.update()
+                if state.average is not None:
+                    state.average.update()
+                state.count(loss, scores, labels)
+                pause()
+            state.check_losses()
+            trained = len(plan) * len(plan[0].indices)
+            speed = trained / state.seconds
+            measure_statistics(state, data, plan[: options.precise_bn])
+        record = {
+            "epoch": state.epoch + 1,
             "lr": lr,
-            "train_loss": train_loss,
-            "train_error": 100 * int(wrong) / (steps * batch_size),
-            "test_loss": test_loss,
-            "test_error": test_error,
-            "seconds": time.perf_counter() - began,
+            "train_loss": float(team.sum(state.losses).double().mean()) / team.size,
+            "train_error": 100 * int(team.sum(state.wrong)) / trained,
         }
+        for part, prefix in EVALUATED:
+            if data.size(part):
+                found = evaluate(state, data, part, pause=pause)
+                record |= {f"{prefix}_{name}": value for name, value in found.items()}
+        if not math.isfinite(record["test_loss"]):
+            state.fail(f"The test loss became {record['test_loss']} after the update", state.step)
+        record["seconds"] = state.seconds
+        record["images_per_second"] = speed
+        record["peak_memory"] = peak_memory(state.device)
+        state.end_epoch()
+        yield record
 
 
+def measure_statistics(state: TrainState, data: DataSet, steps: list[Step]) -> None:
+    """Measure the batch-norm statistics of the evaluated model anew over these steps.
+
+    Without steps they are left as they are, those of the first process.
+    """
+    team, model = state.team, state.evaluated
+    if not steps:
+        team.follow_statistics(model)
+        return
+    seed_generators(steps[0].seed, state.device)
+    batches = data.training_batches(steps, team.share)
+    with state.autocast():
+        update_bn((images for images, _ in batches), model)
+    team.average_statistics(model)
+
+
+@torch.no_grad()
 def evaluate(
-    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 1000
-) -> tuple[float, float]:
-    """Mean cross-entropy and error in percent, in evaluation mode, on normalised images."""
-    scores = predict_scores(model, images, batch_size)
-    loss = float(F.cross_entropy(scores, labels))
-    return loss, 100 * float((scores.argmax(1) != labels).double().mean())
+    state: TrainState, data: DataSet, part: Part, *, pause: Pause = lambda: None
+) -> dict[str, float]:
+    """Mean cross-entropy, error and top-5 error (in percent) on a part of the data."""
+    state.model.eval()
+    model = state.evaluated.eval()
+    sums = torch.zeros(3, dtype=torch.float64, device=state.device)
+    for images, labels in data.batches(part, state.team.share):
+        with state.autocast():
+            scores = model(images.contiguous(memory_format=state.layout)).float()
+        best = scores.topk(min(5, scores.size(1))).indices
+        right = best == labels[:, None]
+        sums[0] += F.cross_entropy(scores, labels, reduction="sum")
+        sums[1] += right[:, 0].logical_not().sum()
+        sums[2] += right.any(1).logical_not().sum()
+        pause()
+    loss, wrong, wrong5 = (state.team.sum(sums) / data.size(part)).tolist()
+    return {"loss": loss, "error": 100 * wrong, "top5_error": 100 * wrong5}
 
 
 def predict_scores(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
@@ -105,6 +134,17 @@ def predict_scores(model: nn.Module, images: Tensor, batch_size: int = 1000) -> 
         return torch.cat([model(batch) for batch in images.split(batch_size)])
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
-    # Far apart for neighbouring seeds and epochs, and never the seed of the initial weights.
-    return (seed + 1) * 1_000_003 + epoch
+def check_batches(config: TrainConfig, images: int, processes: int) -> None:
+    """Raise ``ValueError`` unless the processes can share every batch evenly."""
+    size = min(config.batch_size, images)
+    if size % processes:
+        raise ValueError(
+            f"A batch of {size} images cannot be shared evenly by {processes} processes; choose "
+            f"a batch_size that is a multiple of {processes} and at most {images}, the number "
+            f"of training images."
+        )
+
+
+def _own_randomness(device: torch.device) -> Any:
+    # Names the GPU in use: by default PyTorch would save the state of all there are.
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

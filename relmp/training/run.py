@@ -1,184 +1,232 @@
-"""One run: trained, resumed where it was stopped, and loaded again."""
+"""One run: trained, and resumed where it was stopped."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, Unpack
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from relmp.models import ModelConfig, count_flops, count_parameters
 from relmp.rounds import Round
-from relmp.training.config import TrainConfig, pick_device
-from relmp.training.data import ImageData, load_data
-from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder
-from relmp.training.loop import Record, make_optimizer, predict_scores, train_epochs
+from relmp.training.config import Settings, TrainConfig, make_config
+from relmp.training.data import DataSet, load_data
+from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
+from relmp.training.interrupt import deferred_interrupts
+from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
+from relmp.training.processes import Team, join_team
+from relmp.training.state import TrainState
+
+OnStep: TypeAlias = Callable[[int, int], None]
+"""``(steps done, steps in all)``"""
+
+SAVE_SECONDS = 600.0
+"""A checkpoint is written after every epoch, and within one when so much time has passed."""
+AGREE_EVERY = 10
+"""Several processes agree once in so many steps whether to save or stop."""
 
 
 def train(
     model: nn.Module,
-    data: str | ImageData = "digits",
+    data: str | DataSet = "digits",
     *,
-    epochs: int = 20,
-    batch_size: int = 128,
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    seed: int = 0,
-    train_size: int | None = None,
     data_folder: str | Path = "data",
     download: bool = False,
     device: str | torch.device | None = None,
     out: str | Path | None = None,
     on_epoch: Callable[[Record], None] | None = None,
+    on_step: OnStep | None = None,
+    **settings: Unpack[Settings],
 ) -> pd.DataFrame:
     """Train a model and return its history, one row an epoch, errors in percent.
 
+    ``train(model, "cifar10", epochs=200, optimizer="adamw", lr=1e-3, ema_decay=0.999)``
+
+    Started by ``torchrun``, the processes train together, each on its share of every batch;
+    the first one reports and writes the folder.
+
     Args:
         model: The model, trained in place; from :func:`create_model` where ``out`` is given.
-        data: Name of a data set, or an :class:`ImageData`.
-        epochs, batch_size, lr, momentum, weight_decay, seed, train_size: See
-            :class:`TrainConfig`.
+        data: Name of a data set, or a data set.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
         device: Where to train; a GPU where there is one by default.
         out: Folder of the run. It keeps configuration, records and checkpoint, goes on where
-            it was stopped, and is read by :func:`load_run`.
+            it was stopped, and is read by :func:`load_run`. A first Ctrl-C then ends the run
+            after the step in hand with everything saved.
         on_epoch: Called with every record as it comes.
+        on_step: Called between steps with the number of steps done and of all steps.
+        **settings: The settings of :class:`TrainConfig` and of :class:`LoopOptions`.
 
     Raises:
         ValueError: For settings out of range, or a folder of another run.
         FileNotFoundError: If the files of the data set are not there.
         FloatingPointError: If the loss becomes infinite or NaN.
     """
-    name = data if isinstance(data, str) else data.name
-    config = TrainConfig(name, train_size, epochs, batch_size, lr, momentum, weight_decay, seed)
-    picked = pick_device(device)
-    loaded = load_data(data, folder=data_folder, download=download, train_size=train_size)
-    check_fit(model, loaded)
-    report = on_epoch or (lambda record: None)
-    if out is None:
-        model.to(picked)
-        records = []
-        for record in train_epochs(model, loaded.to(picked), config, make_optimizer(model, config)):
-            records.append(record)
-            report(record)
-        return pd.DataFrame(records)
-    folder = RunFolder(Path(out))
-    folder.start(run_config(model_config(model), config) | derived(model, loaded))
-    with folder.lock():
-        return pd.DataFrame(train_in_folder(folder, model, loaded, config, picked, report))
+    config = make_config(data if isinstance(data, str) else data.name, settings)
+    with join_team(device) as (team, picked):
+        with team.leader_first():
+            loaded = data_of(config, data, data_folder, download=download and team.leads)
+        check_fit(model, loaded)
+        report = on_epoch if on_epoch and team.leads else lambda record: None
+        if out is None:
+            return pd.DataFrame(_train(model, loaded, config, picked, report, team, on_step))
+        folder = RunFolder(Path(out))
+        described = run_config(model_config(model), config) | derived(model, loaded)
+        if team.leads:
+            folder.start(described)
+        with folder.lock() if team.leads else nullcontext():
+            records = train_in_folder(
+                folder, model, loaded, config, picked, report, team=team, on_step=on_step
+            )
+    return pd.DataFrame(records)
+
+
+def _train(
+    model: nn.Module,
+    data: DataSet,
+    config: TrainConfig,
+    device: torch.device,
+    report: Callable[[Record], None],
+    team: Team,
+    on_step: OnStep | None,
+) -> list[Record]:
+    check_batches(config, data.size("train"), team.size)
+    state = TrainState(model, config, device, team)
+    records = []
+    for record in train_epochs(state, data.to(device), pause=lambda: _tell(state, on_step)):
+        records.append(record)
+        report(record)
+    state.finish()
+    return records
 
 
 def train_in_folder(
     folder: RunFolder,
     model: nn.Module,
-    data: ImageData,
+    data: DataSet,
     config: TrainConfig,
     device: torch.device,
     report: Callable[[Record], None],
+    *,
+    team: Team | None = None,
+    on_step: OnStep | None = None,
 ) -> list[Record]:
-    """Train a run that is locked, from its last checkpoint on; returns all its records."""
-    checkpoint = folder.load()
-    executions = [layer.execution for layer in model.modules() if isinstance(layer, Round)]
-    if checkpoint is None:
-        checkpoint = {
-            "format": CHECKPOINT_FORMAT,
-            "records": [],
-            "executions": executions,
-            "data": {"mean": data.mean, "std": data.std, "input_shape": data.input_shape},
-        }
-    elif checkpoint["executions"] != executions:
-        _use_executions(model, checkpoint["executions"])
-    model.to(device)
-    optimizer = make_optimizer(model, config)
-    if "model" in checkpoint:
-        model.load_state_dict(checkpoint["model"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-    records: list[Record] = checkpoint["records"]
-    if folder.records() != records:
-        folder.rewrite_records(records)
-    for record in train_epochs(model, data.to(device), config, optimizer, start=len(records)):
-        checkpoint["model"] = model.state_dict()
-        checkpoint["optimizer"] = optimizer.state_dict()
-        folder.save(checkpoint, record)
-        report(record)
+    """Train a run that is locked, from its last checkpoint on; returns all its records.
+
+    Raises:
+        ValueError: If the checkpoint is of another model or other data.
+        FloatingPointError: If a loss becomes infinite or NaN; the last good checkpoint is kept.
+        KeyboardInterrupt: If a stop was asked for; everything is saved.
+    """
+    team = team or Team()
+    check_batches(config, data.size("train"), team.size)
+    saved = team.tell(folder.resume() if team.leads else None)
+    if saved is not None:
+        _check_same(folder, saved, data)
+        use_executions(model, saved["executions"])
+    state = TrainState(model, config, device, team)
+    records: list[Record] = []
+    if saved is not None:
+        records = saved["records"]
+        try:
+            state.load_state_dict(saved)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+            raise ValueError(
+                f"The checkpoint in '{folder.path}' is of another model: {reason}"
+            ) from error
+    fixed = {
+        "format": CHECKPOINT_FORMAT,
+        "records": records,
+        "executions": [r.execution for r in model.modules() if isinstance(r, Round)],
+        "data": data.describe(),
+    }
+
+    def save(record: Record | None = None) -> None:
+        if record is not None:
+            records.append(record)
+        checkpoint = fixed | state.state_dict()
+        if team.leads:
+            folder.save(checkpoint, record)
+
+    with deferred_interrupts() as interrupted:
+        pause = _saving_pause(state, save, interrupted, on_step)
+        try:
+            for record in train_epochs(state, data.to(device), pause=pause):
+                save(record)
+                report(record)
+                if team.any(interrupted(), device):
+                    raise KeyboardInterrupt
+        except FloatingPointError as error:
+            kept = f"the checkpoint of epoch {len(records)} is kept" if records else "none is kept"
+            raise FloatingPointError(f"{error} In '{folder.path}' {kept}.") from error
+    state.finish()
     return records
 
 
-@dataclass(frozen=True)
-class LoadedRun:
-    """A trained model with what it takes to use it.
+def _saving_pause(
+    state: TrainState,
+    save: Callable[[], None],
+    interrupted: Callable[[], bool],
+    on_step: OnStep | None,
+) -> Pause:
+    """What is done between steps: tell how far it is, save from time to time, stop if asked."""
+    team, saved, seen = state.team, time.monotonic(), (0, 0)
 
-    Args:
-        folder: Where it was loaded from.
-        config: The configuration of the run, as written.
-        history: One row an epoch.
-        model: The trained model, in evaluation mode.
-        input_shape: Shape of an image, ``(C, H, W)``.
-        mean, std: What normalisation takes out, in the units of the pixels.
-    """
+    def pause() -> None:
+        nonlocal saved, seen
+        _tell(state, on_step)
+        here = (state.epoch, state.step)
+        # Processes evaluate different numbers of batches, so they agree while training only.
+        if team.size > 1 and (here == seen or state.step % AGREE_EVERY):
+            return
+        seen = here
+        due = time.monotonic() - saved >= SAVE_SECONDS
+        if team.any(due or interrupted(), state.device):
+            stop = team.any(interrupted(), state.device)
+            state.check_losses()
+            state.check_weights()
+            save()
+            saved = time.monotonic()
+            if stop:
+                raise KeyboardInterrupt
 
-    folder: Path
-    config: dict[str, Any]
-    history: pd.DataFrame
-    model: nn.Module
-    input_shape: tuple[int, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def predict(self, images: Tensor) -> Tensor:
-        """Classes ``[N]`` of images ``[N, C, H, W]`` with pixels as in the data set.
-
-        Raises:
-            ValueError: If the images have another shape than those trained on.
-        """
-        if tuple(images.shape[1:]) != self.input_shape:
-            raise ValueError(
-                f"This model takes images [N, {', '.join(map(str, self.input_shape))}], but was "
-                f"given {list(images.shape)}."
-            )
-        device = next(self.model.parameters()).device
-        mean = torch.tensor(self.mean, device=device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=device).view(-1, 1, 1)
-        scores = predict_scores(self.model, (images.to(device).float() - mean) / std)
-        return scores.argmax(1).to(images.device)
+    return pause
 
 
-def load_run(folder: str | Path, *, device: str | torch.device | None = None) -> LoadedRun:
-    """The trained model of a run, ready to predict.
+def _tell(state: TrainState, on_step: OnStep | None) -> None:
+    if on_step is not None and state.team.leads:
+        steps = len(state.losses)
+        on_step(state.epoch * steps + state.step, state.config.epochs * steps)
 
-    Args:
-        folder: Folder of the run (``out`` of :func:`train`, or one in a sweep's folder).
-        device: Where to put the model; a GPU where there is one by default.
 
-    Raises:
-        FileNotFoundError: If there is no run, or it has not finished an epoch.
-        ValueError: If its files are damaged.
-    """
-    run = RunFolder(Path(folder))
-    if not (run.path / "config.json").exists():
-        raise FileNotFoundError(f"'{folder}' holds no run: there is no config.json in it.")
-    config, checkpoint = run.config(), run.load()
-    if checkpoint is None:
-        raise FileNotFoundError(f"The run in '{folder}' has not finished an epoch yet.")
-    model = ModelConfig.from_dict(config["model"]).create()
-    _use_executions(model, checkpoint["executions"])
-    model.load_state_dict(checkpoint["model"])
-    model.to(pick_device(device)).eval()
-    data = checkpoint["data"]
-    return LoadedRun(
-        run.path,
-        config,
-        pd.DataFrame(checkpoint["records"]),
-        model,
-        tuple(data["input_shape"]),
-        tuple(data["mean"]),
-        tuple(data["std"]),
+def _check_same(folder: RunFolder, saved: dict[str, Any], data: DataSet) -> None:
+    differing = sorted(differences(saved["data"], data.describe()))
+    if differing:
+        raise ValueError(
+            f"The run in '{folder.path}' was started with other data ({'; '.join(differing)}); "
+            f"use the same, or another folder."
+        )
+
+
+def data_of(
+    config: TrainConfig, data: str | DataSet, folder: str | Path, *, download: bool
+) -> DataSet:
+    """The data of a run, in the part and size that its configuration says."""
+    return load_data(
+        data,
+        folder=folder,
+        download=download,
+        image_size=config.image_size,
+        train_size=config.train_size,
+        validation=config.validation,
+        subset_seed=config.subset_seed,
     )
 
 
@@ -187,7 +235,7 @@ def run_config(model: ModelConfig, training: TrainConfig) -> dict[str, Any]:
     return {"model": model.to_dict(), "training": training.to_dict()}
 
 
-def derived(model: nn.Module, data: ImageData) -> dict[str, Any]:
+def derived(model: nn.Module, data: DataSet) -> dict[str, Any]:
     """What follows from a configuration and is written beside it: cost of the model."""
     flops = count_flops(model, data.input_shape)
     return {"derived": {"flops": flops, "parameters": count_parameters(model)}}
@@ -209,12 +257,11 @@ def model_config(model: nn.Module) -> ModelConfig:
     return config
 
 
-def check_fit(model: nn.Module, data: ImageData) -> None:
+def check_fit(model: nn.Module, data: DataSet) -> None:
     """Raise ``ValueError`` unless the model takes the images and has all the classes."""
-    image = data.normalise(data.test_images[:1])
     device = next(model.parameters()).device
     try:
-        classes = predict_scores(model, image.to(device)).size(1)
+        classes = predict_scores(model, torch.zeros(1, *data.input_shape, device=device)).size(1)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"The model does not take the images of {data.name}, {list(data.input_shape)}: {error}"
@@ -225,8 +272,9 @@ def check_fit(model: nn.Module, data: ImageData) -> None:
         )
 
 
-def _use_executions(model: nn.Module, executions: list[str]) -> None:
+def use_executions(model: nn.Module, executions: list[str]) -> None:
     """Execute every round as it was executed when the run began."""
     rounds = [layer for layer in model.modules() if isinstance(layer, Round)]
     for layer, execution in zip(rounds, executions, strict=True):
-        layer.set_execution(execution)
+        if layer.execution != execution:
+            layer.set_execution(execution)

@@ -374,9 +374,9 @@ def test_starts_with_the_variance_that_was_asked_for(name: str) -> None:
 
 def test_mistakes_are_named() -> None:
     plain = RelationalGraph.from_edges(ARCS, 5, directed=True)
-    with pytest.raises(ValueError, match="linear message takes .*give it a kernel_size"):
+    with pytest.raises(ValueError, match=r"LowRankMessage takes .* \[B, C\], but was given 4"):
         make("low_rank", "vectors", execution="message_passing")(torch.randn(2, 11, 4, 4))
-    with pytest.raises(ValueError, match="convolutional message takes .*leave kernel_size away"):
+    with pytest.raises(ValueError, match=r"Conv2dMessage takes .* \[B, C, H, W\], but was given 2"):
         make("gated", "images")(torch.randn(2, 11))
     with pytest.raises(ValueError, match="give its kernel_size too"):
         Round(GRAPH, 11, 13, message=partial(SharedMessage, stride=2))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from relmp.graphs import RelationalGraph, create_graph
 from relmp.sweep import collect, stored_graphs
 from relmp.sweep.plan import with_complete
 from relmp.sweep.store import COLUMNS
+from relmp.training import LoopOptions, TrainConfig
+from relmp.training.folder import RunFolder
 
 GRAPHS = [create_graph("ws_flex", n=16, k=k, p=0.2, seed=1) for k in (4, 6, 9)]
 SETTINGS: dict[str, Any] = {
@@ -66,6 +69,21 @@ def test_runs_are_those_of_a_single_training(tmp_path: Path) -> None:
     assert row["test_error"] == history["test_error"].iloc[-1]
     run = relmp.load_run(tmp_path / row["run"])
     assert run.model.config.graph == graph
+
+
+def test_all_settings_of_training_reach_the_runs(tmp_path: Path) -> None:
+    training = TrainConfig(
+        epochs=9, optimizer="adamw", lr=1e-3, validation=0.2, loop=LoopOptions(ema_decay=0.9)
+    )
+    table = sweep(tmp_path, seeds=1, graphs=GRAPHS[:1], training=training)
+    config = relmp.load_run(tmp_path / table["run"].iloc[0]).config
+    found = TrainConfig.from_dict(config["training"])
+    assert found == replace(training, epochs=2, train_size=200, batch_size=64)
+    curves = RunFolder(tmp_path / table["run"].iloc[0]).records()
+    assert "val_error" in curves[-1]
+    changed = replace(training, loop=LoopOptions(ema_decay=0.99))
+    with pytest.raises(ValueError, match=r"training.loop.ema_decay: 0.9 there, 0.99 here"):
+        sweep(tmp_path, seeds=1, graphs=GRAPHS[:1], training=changed)
 
 
 def test_workers_and_one_process_give_the_same_table(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from torch import nn
 import relmp
 from relmp.graphs import create_graph
 from relmp.training import TrainConfig, load_data
-from relmp.training.folder import RunFolder, run_key
+from relmp.training.data import plan_epoch
+from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, run_key
 from relmp.training.loop import train_epochs
+from relmp.training.state import TrainState
 
 GRAPH = create_graph("ws_flex", n=16, k=4, p=0.3, seed=1)
 SETTINGS: dict[str, Any] = {"epochs": 3, "train_size": 300, "batch_size": 64}
@@ -27,14 +30,15 @@ def small_model(seed: int = 0, **options: Any) -> nn.Module:
     return relmp.create_model("mlp", graph=GRAPH, in_features=64, width=32, seed=seed, **options)
 
 
-def without_seconds(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns="seconds")
+def comparable(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns=["seconds", "images_per_second", "peak_memory"])
 
 
 def test_learns_digits() -> None:
     history = relmp.train(small_model(), "digits", epochs=6)
     assert list(history.columns) == [
-        "epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", "seconds",
+        "epoch", "lr", "train_loss", "train_error", "test_loss", "test_error",
+        "test_top5_error", "seconds", "images_per_second", "peak_memory",
     ]  # fmt: skip
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert history["test_error"].iloc[-1] < 8
@@ -47,12 +51,13 @@ def test_one_epoch_equals_sgd_written_out() -> None:
     model, twin = small_model(), small_model()
     config = TrainConfig(epochs=2, batch_size=128, train_size=128, lr=0.3, weight_decay=0.01)
     relmp.train(model, data, epochs=2, batch_size=128, lr=0.3, weight_decay=0.01)
-    x, y = data.normalise(data.train_images), data.train_labels
     twin.train()
     momenta = [torch.zeros_like(p) for p in twin.parameters()]
     for epoch in range(2):
         lr = 0.3 * 0.5 * (1 + math.cos(math.pi * epoch / 2))
         assert config.learning_rate(epoch) == pytest.approx(lr)
+        ((order, _),) = plan_epoch(128, 128, seed=0, epoch=epoch)
+        x, y = data.normalise(data.train_images[order]), data.train_labels[order]
         gradients = torch.autograd.grad(F.cross_entropy(twin(x), y), list(twin.parameters()))
         with torch.no_grad():
             for p, g, m in zip(twin.parameters(), gradients, momenta, strict=True):
@@ -71,9 +76,9 @@ def test_repeats_exactly_and_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(3), after)
     torch.rand(10)  # what ran before has no influence
     again = relmp.train(small_model(), **SETTINGS)
-    pd.testing.assert_frame_equal(without_seconds(first), without_seconds(again))
+    pd.testing.assert_frame_equal(comparable(first), comparable(again))
     other = relmp.train(small_model(), seed=1, **SETTINGS)
-    assert not without_seconds(first).equals(without_seconds(other))
+    assert not comparable(first).equals(comparable(other))
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])
@@ -94,7 +99,7 @@ def test_resumed_run_is_the_run_never_stopped(tmp_path: Path, stop_after: int) -
         small_model(), out=tmp_path / "part", on_epoch=lambda r: seen.append(r["epoch"]), **SETTINGS
     )
     assert seen == list(range(stop_after + 1, 4))
-    pd.testing.assert_frame_equal(without_seconds(whole), without_seconds(part))
+    pd.testing.assert_frame_equal(comparable(whole), comparable(part))
     states = [relmp.load_run(tmp_path / name).model.state_dict() for name in ("whole", "part")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
@@ -177,28 +182,58 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
             TrainConfig(**{name: value})
 
 
-def test_damaged_checkpoint_is_reported_and_kept(tmp_path: Path) -> None:
-    relmp.train(small_model(), out=tmp_path, **SETTINGS)
+def test_a_broken_checkpoint_is_reported_and_the_one_before_is_used(tmp_path: Path) -> None:
+    whole = relmp.train(small_model(), out=tmp_path, **SETTINGS)
+    weights = relmp.load_run(tmp_path).model.state_dict()
     path = tmp_path / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="checkpoint.pt' is damaged"):
-        relmp.load_run(tmp_path)
-    assert path.stat().st_size == 1000
+    good = path.read_bytes()
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1  # in the middle of a tensor
+    for broken in (good[:1000], b"", bytes(flipped)):
+        path.write_bytes(broken)
+        with pytest.warns(UserWarning, match=r"checkpoint.pt' is damaged.*the one before is used"):
+            run = relmp.load_run(tmp_path)
+        assert len(run.history) == 2
+        assert path.read_bytes() == broken, "loading changed the folder"
+    with pytest.warns(UserWarning, match="the one before is used"):
+        again = relmp.train(small_model(), out=tmp_path, **SETTINGS)
+    pd.testing.assert_frame_equal(comparable(whole), comparable(again))
+    found = relmp.load_run(tmp_path).model.state_dict()
+    assert all(torch.equal(weights[name], found[name]) for name in weights)
+    assert (tmp_path / "checkpoint.broken.pt").read_bytes() == bytes(flipped)
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"checkpoint.pt' is damaged.* and .*previous.*move it"):
+        relmp.train(small_model(), out=tmp_path, **SETTINGS)
+    assert path.read_bytes() == b""
+
+
+def test_a_broken_checkpoint_never_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for epoch in (1, 2):
+        folder.save({"format": CHECKPOINT_FORMAT, "records": [{"epoch": epoch}]})
+    (tmp_path / "checkpoint.pt").write_bytes(b"broken")
+    with pytest.warns(UserWarning, match="the one before is used"):
+        assert folder.resume()["records"] == [{"epoch": 1}]
+    folder.save({"format": CHECKPOINT_FORMAT, "records": [{"epoch": 2}]})
+    (tmp_path / "checkpoint.pt").write_bytes(b"broken again")
+    with pytest.warns(UserWarning, match="the one before is used"):
+        assert folder.load()["records"] == [{"epoch": 1}]
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = Path.write_bytes, []
+    save, calls = torch.save, []
 
-    def fill(path: Path, data: bytes) -> int:
-        calls.append(path)
+    def fill(value: object, file: Any) -> None:
+        calls.append(file)
         if len(calls) == 3:
-            write(path, b"half")
-            raise OSError(28, "No space left on device", str(path))
-        return write(path, data)
+            with Path("/dev/full").open("wb") as full:
+                save(value, full)
+        save(value, file)
 
-    monkeypatch.setattr(Path, "write_bytes", fill)
+    monkeypatch.setattr(torch, "save", fill)
     with pytest.raises(OSError, match="No space left"):
         relmp.train(small_model(), out=tmp_path, **SETTINGS)
     monkeypatch.undo()
@@ -206,9 +241,61 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     assert len(relmp.train(small_model(), out=tmp_path, **SETTINGS)) == 3
 
 
+def test_a_checkpoint_of_another_model_or_format_is_refused(tmp_path: Path) -> None:
+    for name, width in (("a", 32), ("b", 48)):
+        model = relmp.create_model("mlp", graph=GRAPH, in_features=64, width=width)
+        relmp.train(model, out=tmp_path / name, **{**SETTINGS, "epochs": 1})
+    path = tmp_path / "a" / "checkpoint.pt"
+    mine = path.read_bytes()
+    path.write_bytes((tmp_path / "b" / "checkpoint.pt").read_bytes())
+    with pytest.raises(
+        ValueError, match="checkpoint in '.*a' is of another model: .*size mismatch"
+    ):
+        relmp.train(small_model(), out=tmp_path / "a", **{**SETTINGS, "epochs": 1})
+    path.write_bytes(mine)
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "format": 99}, path)
+    with pytest.raises(ValueError, match="has format 99, and this version reads 2"):
+        relmp.load_run(tmp_path / "a")
+
+
+def test_other_data_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    relmp.train(small_model(), out=tmp_path, **SETTINGS)
+    other = replace(load_data("digits"), shift=1)
+    with pytest.raises(ValueError, match=r"other data \(augmentation.shift: 0 there, 1 here\)"):
+        relmp.train(small_model(), other, out=tmp_path, **SETTINGS)
+
+
 def test_a_loss_that_explodes_stops_the_run() -> None:
-    with pytest.raises(FloatingPointError, match=r"epoch 1 at learning rate .*lower lr"):
+    with pytest.raises(
+        FloatingPointError, match=r"loss became (nan|inf) in step [234] of epoch 1 at .*lower lr"
+    ):
         relmp.train(small_model(), lr=1e30, **{**SETTINGS, "epochs": 1})
+
+
+def test_a_loss_that_becomes_nan_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    model = small_model()
+
+    def spoil(record: dict[str, Any]) -> None:
+        if record["epoch"] == 2:
+            with torch.no_grad():
+                model.head.weight[0, 0] = math.nan
+
+    with pytest.raises(FloatingPointError, match=r"nan in step 1 of epoch 3.*of epoch 2 is kept"):
+        relmp.train(model, out=tmp_path, on_epoch=spoil, **SETTINGS)
+    run = relmp.load_run(tmp_path)
+    assert len(run.history) == 2
+    assert all(p.isfinite().all() for p in run.model.parameters())
+
+
+def test_weights_spoiled_by_the_last_step_are_not_kept(tmp_path: Path) -> None:
+    """The loss of the last step is still finite; the evaluation sees what came of it."""
+    model = small_model()
+    model.head.weight.register_hook(lambda gradient: gradient * math.nan)
+    settings = {**SETTINGS, "train_size": 64}  # one step an epoch
+    with pytest.raises(FloatingPointError, match=r"test loss became nan .*In '.*' none is kept"):
+        relmp.train(model, out=tmp_path, **settings)
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_two_processes_never_train_the_same_run(tmp_path: Path) -> None:
@@ -232,9 +319,7 @@ def test_key_is_a_hash_of_the_configuration(tmp_path: Path) -> None:
 def test_epochs_are_yielded_as_they_end() -> None:
     model = small_model()
     data = load_data("digits", train_size=100)
-    config = TrainConfig(epochs=2, batch_size=50)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    records = train_epochs(model, data, config, optimizer)
+    records = train_epochs(TrainState(model, TrainConfig(epochs=2, batch_size=50)), data)
     weight = model.head.weight.detach().clone()
     assert next(records)["epoch"] == 1
     assert not torch.equal(weight, model.head.weight)

@@ -63,6 +63,7 @@ class LowRankMessage(WeightedMessage):
         return product.unflatten(2, self.speaking.shape[2:])
 
     def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
+        self.check_input(x_j.shape[1:])
         passed = self.geometry.each(x_j, self.speaking)
         hearing = self.hearing.view(*self.hearing.shape, *[1] * len(self.geometry.kernel))
         return self.geometry.pointwise().each(passed, hearing)

@@ -1,0 +1,21 @@
+"""Data sets: small ones in memory and on the device, large ones read by workers."""
+
+from relmp.training.data.dataset import DataSet, Part, Step, plan_epoch
+from relmp.training.data.image_data import ImageData, augmented, channel_statistics
+from relmp.training.data.image_folder import FolderData
+from relmp.training.data.load import datasets, load_data
+
+from relmp.training.data import sets as sets  # isort: skip  (registers the data sets)
+
+__all__ = [
+    "DataSet",
+    "FolderData",
+    "ImageData",
+    "Part",
+    "Step",
+    "augmented",
+    "channel_statistics",
+    "datasets",
+    "load_data",
+    "plan_epoch",
+]

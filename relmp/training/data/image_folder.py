@@ -1,0 +1,322 @@
+"""Images in files, read and augmented by worker processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from relmp.training.data.dataset import WHOLE, Batch, Part, Step, evaluation_batch
+
+Files: TypeAlias = tuple[tuple[str, int], ...]
+"""Path and label of every image."""
+
+DEFAULT_SIZE = 224
+MEASURED_IMAGES = 1000
+"""So many training images are read to measure mean and deviation."""
+
+
+@dataclass(frozen=True)
+class FolderData:
+    """A classification data set whose images are read from files when they are needed.
+
+    Training images are cropped at random to 8 to 100 % of their area, resized and flipped;
+    others are resized and cropped at the centre. What is drawn for an image depends on the
+    seed of its step and its place there, not on the number of workers.
+
+    Args:
+        name: Its name.
+        train, test, validation: Path and label of every image.
+        class_names: Names of the classes.
+        image_size: Height and width that images are brought to.
+        mean, std: Of each channel, in units of the pixels; measured on a fixed choice of
+            training images if not given.
+        workers: Processes that read images; one a core by default, 0 reads in this one.
+        device: Where the batches are put.
+    """
+
+    name: str
+    train: Files
+    test: Files
+    class_names: tuple[str, ...]
+    validation: Files = ()
+    image_size: int = DEFAULT_SIZE
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1:
+            raise ValueError(f"image_size must be at least 1, but is {self.image_size}.")
+        if self.workers < 0:
+            raise ValueError(f"workers must be at least 0, but is {self.workers}.")
+        for part, files in (("training", self.train), ("test", self.test)):
+            if not files:
+                raise ValueError(f"{self.name} has no {part} images.")
+        if not self.mean:
+            mean, std = self._measured()
+            object.__setattr__(self, "mean", mean)
+            object.__setattr__(self, "std", std)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one image, ``(C, H, W)``."""
+        return (3, self.image_size, self.image_size)
+
+    def size(self, part: Part) -> int:
+        """How many images a part has."""
+        return len(self._files(part))
+
+    def to(self, device: torch.device) -> FolderData:
+        """The same data, giving its batches on a device."""
+        return self if device == self.device else replace(self, device=device)
+
+    def keep(
+        self, train: np.ndarray[Any, Any], validation: np.ndarray[Any, Any] | None
+    ) -> FolderData:
+        """The same data with these of the training images, and those held out."""
+        held = self.validation if validation is None else [self.train[i] for i in validation]
+        return replace(self, train=tuple(self.train[i] for i in train), validation=tuple(held))
+
+    def training_batches(self, steps: Iterable[Step], share: slice = WHOLE) -> Iterator[Batch]:
+        """The batches of these steps, augmented; ``share`` is what a process takes of each."""
+        return self._read(self._wanted(step, share) for step in steps)
+
+    def batches(self, part: Part, share: slice = WHOLE) -> Iterator[Batch]:
+        """A part in order, not augmented; ``share`` is what a process takes of it."""
+        size = evaluation_batch(self.input_shape)
+        wanted = [_Wanted(path, label, None) for path, label in self._files(part)[share]]
+        return self._read(wanted[i : i + size] for i in range(0, len(wanted), size))
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint says of the data: plain values, compared on resume."""
+        return {
+            "input_shape": list(self.input_shape),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "class_names": list(self.class_names),
+            "resized": True,
+            "images": {part: self.size(part) for part in ("train", "validation", "test")},
+            "augmentation": {"flip": True, "crop": [0.08, 1.0]},
+        }
+
+    def _files(self, part: Part) -> Files:
+        return {"train": self.train, "validation": self.validation, "test": self.test}[part]
+
+    def _wanted(self, step: Step, share: slice) -> list[_Wanted]:
+        places = range(len(step.indices))[share]
+        wanted = []
+        for i, place in zip(step.indices[share].tolist(), places, strict=True):
+            path, label = self.train[i]
+            wanted.append(_Wanted(path, label, step.seed + place))
+        return wanted
+
+    def _read(self, planned: Iterable[list[_Wanted]]) -> Iterator[Batch]:
+        mean, std = (
+            torch.tensor(v, device=self.device).view(-1, 1, 1) for v in (self.mean, self.std)
+        )
+        for images, labels in self._pixels(planned):
+            images = images.to(self.device, non_blocking=True)
+            yield (images.float() - mean) / std, labels.to(self.device, non_blocking=True)
+
+    def _pixels(self, planned: Iterable[list[_Wanted]]) -> Iterator[Batch]:
+        self._plan.batches = planned
+        for batch in self._loader:
+            if isinstance(batch, _Unreadable):
+                raise ValueError(f"'{batch.path}' is no image that can be read: {batch.reason}.")
+            yield batch
+
+    def _measured(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        order = np.random.RandomState(0).permutation(len(self.train))[:MEASURED_IMAGES]
+
+        def moments(i: int) -> Tensor:
+            pixels = fit_image(open_image(self.train[i][0], 3), self.image_size).double()
+            return torch.stack([pixels.mean((1, 2)), pixels.square().mean((1, 2))])
+
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            mean, square = torch.stack(list(pool.map(moments, order))).mean(0)
+        std = (square - mean.square()).clamp(min=0).sqrt()
+        std = torch.where(std > 0, std, torch.ones_like(std))
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+    @cached_property
+    def _plan(self) -> _Plan:
+        return _Plan()
+
+    @cached_property
+    def _loader(self) -> DataLoader[Any]:
+        # One loader for all parts and epochs, so that its workers start once: what it reads is
+        # written to the plan. Its own generator leaves the global one as it is.
+        return DataLoader(
+            _ImageFiles(self.image_size),
+            batch_sampler=self._plan,
+            num_workers=self.workers,
+            collate_fn=_stacked,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=self.workers > 0,
+            generator=torch.Generator(),
+        )
+
+
+def find_images(
+    folder: Path,
+    name: str = "folder",
+    *,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+) -> FolderData:
+    """The images of a folder, one subfolder a class, as torchvision's ``ImageFolder`` reads it.
+
+    Args:
+        folder: Either ``train/<class>/*`` beside ``test/<class>/*`` or ``val/<class>/*`` (both:
+            ``val`` is the validation set), or ``<class>/*``, of which a fifth of every class,
+            always the same, is the test set.
+        name: Name of the data set.
+        mean, std: See :class:`FolderData`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no images in it.
+        ValueError: If training and test images have different classes.
+    """
+    if not (folder / "train").is_dir():
+        classes, files = _scan(folder)
+        train, test = _split(files, len(classes))
+        return FolderData(name, train, test, classes, mean=mean, std=std)
+    classes, train = _scan(folder / "train")
+    parts: dict[str, Files] = {}
+    for part in ("test", "val"):
+        if (folder / part).is_dir():
+            found, parts[part] = _scan(folder / part)
+            if found != classes:
+                differing = ", ".join(sorted(set(found) ^ set(classes))[:5])
+                raise ValueError(
+                    f"'{folder / part}' must have the classes of '{folder / 'train'}', one "
+                    f"subfolder each; these are not in both: {differing}."
+                )
+    if not parts:
+        raise FileNotFoundError(f"'{folder}' has a folder 'train', but neither 'test' nor 'val'.")
+    validation = parts["val"] if len(parts) == 2 else ()
+    test = parts.get("test") or parts["val"]
+    return FolderData(name, train, test, classes, validation, mean=mean, std=std)
+
+
+def open_image(path: str | Path, channels: int) -> Tensor:
+    """An image file as uint8 ``[C, H, W]``, made grey or coloured as asked.
+
+    Raises:
+        ValueError: If it cannot be read as an image.
+    """
+    from PIL import Image
+    from torchvision.transforms.v2.functional import pil_to_tensor
+
+    try:
+        with Image.open(path) as image:
+            return pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"'{path}' is no image that can be read: {error}.") from error
+
+
+def fit_image(image: Tensor, size: int) -> Tensor:
+    """An image for evaluation: the shorter side to 8/7 of the size, and the centre cut out."""
+    from torchvision.transforms.v2 import functional as V
+
+    return V.center_crop(V.resize(image, [round(size * 8 / 7)], antialias=True), [size, size])
+
+
+class _Wanted(NamedTuple):
+    path: str
+    label: int
+    seed: int | None  # of its augmentation; None reads it for evaluation
+
+
+class _Plan:
+    """What the loader is to read next: its batch sampler."""
+
+    batches: Iterable[list[_Wanted]] = ()
+
+    def __iter__(self) -> Iterator[list[_Wanted]]:
+        return iter(self.batches)
+
+
+class _Unreadable(NamedTuple):
+    path: str
+    reason: str
+
+
+class _ImageFiles(Dataset[Any]):
+    def __init__(self, size: int) -> None:
+        from torchvision.transforms import v2
+
+        self.size = size
+        self.augment = v2.Compose(
+            [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
+        )
+
+    def __getitem__(self, wanted: _Wanted) -> tuple[Tensor, int] | _Unreadable:
+        try:
+            image = open_image(wanted.path, 3)
+        except (OSError, ValueError) as error:  # raised in the main process, in one sentence
+            return _Unreadable(wanted.path, str(error.__cause__ or error))
+        if wanted.seed is None:
+            return fit_image(image, self.size), wanted.label
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(wanted.seed)
+            return self.augment(image), wanted.label
+
+
+def _stacked(items: Sequence[tuple[Tensor, int] | _Unreadable]) -> Batch | _Unreadable:
+    images, labels = [], []
+    for item in items:
+        if isinstance(item, _Unreadable):
+            return item
+        images.append(item[0])
+        labels.append(item[1])
+    return torch.stack(images), torch.tensor(labels)
+
+
+def _scan(folder: Path) -> tuple[tuple[str, ...], Files]:
+    from torchvision.datasets import ImageFolder
+
+    try:
+        found = ImageFolder(str(folder))
+    except FileNotFoundError as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise FileNotFoundError(
+            f"'{folder}' is no folder of images with one subfolder a class: {reason}."
+        ) from error
+    return tuple(found.classes), tuple(found.samples)
+
+
+def _split(files: Files, classes: int) -> tuple[Files, Files]:
+    rng = np.random.RandomState(0)
+    labels = np.array([label for _, label in files])
+    held = np.zeros(len(files), dtype=bool)
+    for label in range(classes):
+        places = rng.permutation(np.flatnonzero(labels == label))
+        held[places[: len(places) // 5]] = True
+    if not held.any():
+        raise ValueError(
+            "A fifth of every class is held out as the test set, but no class has 5 images; add "
+            "some, or sort them into 'train' and 'test'."
+        )
+    return (
+        tuple(file for file, is_held in zip(files, held, strict=True) if not is_held),
+        tuple(file for file, is_held in zip(files, held, strict=True) if is_held),
+    )

@@ -1,0 +1,87 @@
+"""Data sets by name, whole or in part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from relmp.registry import Registry
+from relmp.training.data.dataset import DataSet
+from relmp.training.data.image_folder import FolderData
+
+Loader: TypeAlias = Callable[[Path, bool], DataSet]
+"""``(folder, download) -> data``."""
+
+datasets: Registry[Loader] = Registry("data set")
+
+
+def load_data(
+    data: str | DataSet,
+    *,
+    folder: str | Path = "data",
+    download: bool = False,
+    image_size: int | None = None,
+    train_size: int | float | None = None,
+    validation: float = 0.0,
+    subset_seed: int = 0,
+) -> DataSet:
+    """A data set by name.
+
+    Args:
+        data: A registered name (``digits`` needs no files, ``folder`` reads any folder of
+            images), or a data set.
+        folder: Where the files lie.
+        download: Whether missing files are fetched into ``folder``; their checksums are
+            verified.
+        image_size: Height and width that the images of a folder are brought to; 224 by default.
+        train_size: Keep only so many training images, or this share of them if it is a
+            fraction.
+        validation: Share of the kept images that are held out for validation.
+        subset_seed: Decides which are kept and held out; the same choice in every run.
+
+    Raises:
+        ValueError: If the name is unknown or a number out of its range.
+        FileNotFoundError: If the files are not there and ``download`` is False.
+    """
+    loaded = datasets[data](Path(folder), download) if isinstance(data, str) else data
+    if image_size is not None:
+        if not isinstance(loaded, FolderData):
+            raise ValueError(
+                f"image_size is for folders of images; those of {loaded.name} are "
+                f"{list(loaded.input_shape)} and stay so."
+            )
+        loaded = replace(loaded, image_size=image_size)
+    if train_size is None and not validation:
+        return loaded
+    kept = _kept(loaded, train_size)
+    held = round(validation * kept)
+    if validation and not 1 <= held < kept:
+        raise ValueError(
+            f"A validation share of {validation} of {kept} training images is {held} images; "
+            f"it must leave some on both sides."
+        )
+    if held and loaded.size("validation"):
+        raise ValueError(
+            f"{loaded.name} has {loaded.size('validation')} validation images of its own; leave "
+            f"validation out."
+        )
+    order = np.random.RandomState(subset_seed).permutation(loaded.size("train"))
+    train, validated = np.sort(order[: kept - held]), np.sort(order[kept - held : kept])
+    return loaded.keep(train, validated if held else None)
+
+
+def _kept(data: DataSet, train_size: int | float | None) -> int:
+    available = data.size("train")
+    if train_size is None:
+        return available
+    kept = round(train_size * available) if isinstance(train_size, float) else train_size
+    if not 1 <= kept <= available:
+        raise ValueError(
+            f"train_size must lie between 1 and {available}, the training images of "
+            f"{data.name}, or be a fraction (0.1) of them, but is {train_size}."
+        )
+    return kept

@@ -1,0 +1,144 @@
+"""A trained model, loaded from the folder of its run and ready to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from relmp.models import ModelConfig
+from relmp.training.data.image_folder import fit_image, open_image
+from relmp.training.device import pick_device
+from relmp.training.folder import RunFolder
+from relmp.training.loop import predict_scores
+from relmp.training.run import use_executions
+
+FILES_AT_A_TIME = 100
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model with what it takes to use it.
+
+    Args:
+        folder: Where it was loaded from.
+        config: The configuration of the run, as written.
+        history: One row an epoch.
+        model: The trained model, in evaluation mode; the averaged one where the run has it.
+        input_shape: Shape of an image, ``(C, H, W)``.
+        mean, std: What normalisation takes out, in the units of the pixels.
+        class_names: Names of the classes; empty where they are numbers.
+        resized: Whether image files of any size are brought to ``input_shape``.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    history: pd.DataFrame
+    model: nn.Module
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...] = ()
+    resized: bool = False
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Class scores ``[N, num_classes]`` of images ``[N, C, H, W]`` with pixels as in the
+        data set.
+
+        Raises:
+            ValueError: If the images have another shape than those trained on.
+        """
+        if tuple(images.shape[1:]) != self.input_shape:
+            raise ValueError(
+                f"This model takes images [N, {', '.join(map(str, self.input_shape))}], but was "
+                f"given {list(images.shape)}."
+            )
+        device = next(self.model.parameters()).device
+        mean = torch.tensor(self.mean, device=device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=device).view(-1, 1, 1)
+        scores = predict_scores(self.model, (images.to(device).float() - mean) / std)
+        return scores.to(images.device)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Classes ``[N]`` of images ``[N, C, H, W]`` with pixels as in the data set.
+
+        Raises:
+            ValueError: If the images have another shape than those trained on.
+        """
+        return self.scores(images).argmax(1)
+
+    def predict_files(self, paths: Iterable[str | Path]) -> pd.DataFrame:
+        """The class of every image file: columns ``file``, ``label``, ``probability``.
+
+        Images are made grey or coloured as the model takes them. Where it was trained on a
+        folder of images, they are brought to its size, else they must have it.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is no image, or has the wrong size.
+        """
+        files = list(paths)
+        rows = []
+        for first in range(0, len(files), FILES_AT_A_TIME):
+            some = files[first : first + FILES_AT_A_TIME]
+            scores = self.scores(torch.stack([self._open(path) for path in some]))
+            shares, numbers = scores.softmax(1).max(1)
+            found = zip(some, numbers.tolist(), shares.tolist(), strict=True)
+            rows += [(str(path), self.label(number), share) for path, number, share in found]
+        return pd.DataFrame(rows, columns=["file", "label", "probability"])
+
+    def label(self, number: int) -> str:
+        """The name of a class, or its number where the data set has no names."""
+        return self.class_names[number] if self.class_names else str(number)
+
+    def _open(self, path: str | Path) -> Tensor:
+        image = open_image(path, self.input_shape[0])
+        if self.resized:
+            return fit_image(image, self.input_shape[-1])
+        if tuple(image.shape) != self.input_shape:
+            raise ValueError(
+                f"'{path}' has {image.shape[1]} x {image.shape[2]} pixels, but this model takes "
+                f"{self.input_shape[1]} x {self.input_shape[2]}; scale it first."
+            )
+        return image
+
+
+def load_run(folder: str | Path, *, device: str | torch.device | None = None) -> LoadedRun:
+    """The trained model of a run, ready to predict.
+
+    Args:
+        folder: Folder of the run (``out`` of :func:`train`, or one in a sweep's folder).
+        device: Where to put the model; a GPU where there is one by default.
+
+    Raises:
+        FileNotFoundError: If there is no run, or it has not finished an epoch.
+        ValueError: If its files are damaged.
+    """
+    run = RunFolder(Path(folder))
+    if not (run.path / "config.json").exists():
+        raise FileNotFoundError(f"'{folder}' holds no run: there is no config.json in it.")
+    config, checkpoint = run.config(), run.load()
+    if checkpoint is None or not checkpoint["records"]:
+        raise FileNotFoundError(f"The run in '{folder}' has not finished an epoch yet.")
+    model = ModelConfig.from_dict(config["model"]).create()
+    use_executions(model, checkpoint["executions"])
+    averaged = checkpoint["average"]
+    model.load_state_dict(checkpoint["model"] if averaged is None else averaged["model"])
+    model.to(pick_device(device)).eval()
+    data = checkpoint["data"]
+    return LoadedRun(
+        run.path,
+        config,
+        pd.DataFrame(checkpoint["records"]),
+        model,
+        tuple(data["input_shape"]),
+        tuple(data["mean"]),
+        tuple(data["std"]),
+        tuple(data["class_names"]),
+        data["resized"],
+    )
