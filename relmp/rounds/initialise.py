@@ -26,11 +26,13 @@ def initialise_by_degree(
     activation this is :math:`s = 1 / \sqrt{d}`, with ReLU :math:`\sqrt{2 / d}`.
 
     This holds over many rounds where messages and aggregation scale with their input: linear,
-    low-rank, scalar, frozen and MLP messages; sum, mean, min, max, std. Gates, attention and
-    the softmax saturate and the median shuns what few say: there it holds for one round, and
-    a normalisation has to do the rest. Messages are independent where every edge has weights
-    of its own; edges that share weights (:class:`relmp.SharedMessage`) say the same of like
-    nodes, so their sums grow faster than this assumes.
+    low-rank, frozen and MLP messages; sum, mean, min, max, std. Gates, attention and the
+    softmax saturate and the median shuns what few say: there it holds for one round, and a
+    normalisation has to do the rest. It is an expectation over weights: with one number an
+    edge (:class:`relmp.ScalarMessage`) a node has so few that chance moves it far. Messages are
+    independent where every edge has weights of its own; edges that share weights
+    (:class:`relmp.SharedMessage`) say the same of like nodes, so their sums grow faster than
+    this assumes.
 
     Args:
         layer: The round; its message defines ``draw`` (all of relmp's do).

@@ -58,7 +58,6 @@ def test_variance_is_kept_for_20_rounds(aggr: Any) -> None:
     "message",
     [
         partial(relmp.LowRankMessage, rank=2),
-        relmp.ScalarMessage,
         relmp.FrozenMessage,
         relmp.MLPMessage,
     ],
