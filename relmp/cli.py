@@ -36,8 +36,10 @@ class Train:
         model: Name of the model.
         width: Width of the complete-graph model, whose cost the model is matched to; the
             paper's by default.
-        message: Message class as package.module:Name; linear by default.
-        aggr: How a node aggregates what it hears; any PyG aggregation.
+        message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
+            package.module:Name; linear by default.
+        aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
+            "softmax(learn=True)".
         execution: How rounds are executed: auto, message_passing or dense.
         data: Data set: digits, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet, or
             folder, for images of your own with one subfolder a class.
@@ -170,8 +172,10 @@ class Sweep:
         seeds: How many seeds.
         width: Width of the complete-graph model, whose cost every model is matched to; the
             paper's by default.
-        message: Message class as package.module:Name; linear by default.
-        aggr: How a node aggregates what it hears; any PyG aggregation.
+        message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
+            package.module:Name; linear by default.
+        aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
+            "softmax(learn=True)".
         data: Data set: digits, fashion_mnist, mnist, cifar10, cifar100 or svhn.
         data_folder: Where its files lie.
         download: Fetch missing files.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+import importlib
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -65,3 +68,49 @@ class Registry(Generic[T]):
 def _origin(item: object) -> str:
     module = getattr(item, "__module__", type(item).__module__)
     return f"{module}.{getattr(item, '__qualname__', repr(item))}"
+
+
+def parse_call(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of a call written as text: ``"low_rank(rank=2)"``, or a name alone.
+
+    Nothing in the text is executed. The name may be dotted, or ``package.module:Name``.
+
+    Raises:
+        ValueError: If the text is no such call.
+    """
+    name, bracket, _ = text.strip().partition("(")
+    try:
+        if not bracket:
+            return name, {}
+        call = ast.parse("f" + text.strip()[len(name) :], mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
+            raise ValueError("not a call with named arguments")
+        return name.strip(), {str(w.arg): ast.literal_eval(w.value) for w in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"'{text}' cannot be read ({error}); write a name, or a name and its arguments, "
+            f'such as "name(size=2)".'
+        ) from error
+
+
+def format_call(name: str, arguments: Mapping[str, Any]) -> str:
+    """The text that :func:`parse_call` reads."""
+    if not arguments:
+        return name
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+
+def import_object(path: str) -> Any:
+    """The object at ``package.module:name``.
+
+    Raises:
+        ValueError: If there is no such module or name.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Cannot import '{path}' ({error}); write it as package.module:Name, and see that "
+            f"the package is installed or lies in the working folder."
+        ) from error

@@ -14,7 +14,7 @@ from relmp.models.blocks import check_widths, stage_widths
 from relmp.models.cost import Classifier, Widths
 from relmp.models.efficientnet import SqueezeExcitation
 from relmp.models.factory import check_options, create_model, models
-from relmp.rounds import Round
+from relmp.rounds import Round, resolve_message
 
 
 def count_flops(model: nn.Module, input_shape: Sequence[int]) -> int:
@@ -69,11 +69,12 @@ def match_flops(
             stage, or of all of them; the paper's by default.
         input_shape: Shape of one image, ``(C, H, W)``; the model's usual one by default.
         seed: Decides the initial weights.
-        **options: The model's own arguments; see its class. Rounds are counted as linear or
-            convolutional ones, whatever ``message`` is.
+        **options: The model's own arguments; see its class. Rounds are counted at what their
+            ``message`` costs.
 
     Raises:
         ValueError: As :func:`create_model`.
+        NotImplementedError: If the message does not say what it costs.
 
     Reference:
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.1.
@@ -110,6 +111,8 @@ def matched_options(
     options = cls.match_options(graph, baseline[0]) | options
     check_options(name, cls, options)
     known: dict[str, Any] = {"num_classes": num_classes, **options}
+    if "message" in known:
+        known["message"] = resolve_message(known["message"])
     if input_shape is not None:
         known["input_shape"] = input_shape
     widths = match_widths(

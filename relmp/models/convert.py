@@ -22,7 +22,10 @@ from relmp.rounds import (
     Round,
     dense_layer,
     keep_dense_weight,
+    linear_map,
 )
+from relmp.rounds.aggregation import Aggr
+from relmp.rounds.messages.names import MessageFactory
 
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 
@@ -33,6 +36,8 @@ def relationalize(
     *,
     skip: Sequence[str] = (),
     keep_weights: bool = False,
+    message: str | MessageFactory = linear_map,
+    aggr: Aggr = "sum",
 ) -> nn.Module:
     """A copy of a model in which the inner linear and convolutional layers are relational.
 
@@ -54,6 +59,8 @@ def relationalize(
         skip: Names of layers that stay dense, or patterns such as ``"layer4.*"``.
         keep_weights: Whether biases and the weights that lie on edges are kept; otherwise
             the new layers are drawn anew.
+        message, aggr: What nodes say and how they aggregate it, see :class:`relmp.Round`; the
+            message is told the geometry of a convolution.
 
     Raises:
         ValueError: If no layer can become relational, or a pattern of ``skip`` fits none.
@@ -68,7 +75,7 @@ def relationalize(
         )
     twin = copy.deepcopy(model)
     modules = dict(twin.named_modules())
-    new = {id(modules[name]): _relational(name, modules[name], graph, keep_weights)
+    new = {id(modules[name]): _relational(name, modules[name], graph, keep_weights, message, aggr)
            for name in chosen}  # fmt: skip
     _replace(twin, new)
     _forget_config(twin)
@@ -197,7 +204,12 @@ def _shared_parameters(model: nn.Module) -> set[int]:
 
 
 def _relational(
-    name: str, layer: nn.Module, graph: RelationalGraph, keep_weights: bool
+    name: str,
+    layer: nn.Module,
+    graph: RelationalGraph,
+    keep_weights: bool,
+    message: str | MessageFactory,
+    aggr: Aggr,
 ) -> RelationalLinear | RelationalConv2d:
     assert isinstance(layer, (nn.Linear, nn.Conv2d))
     new: RelationalLinear | RelationalConv2d
@@ -213,13 +225,23 @@ def _relational(
                 layer.padding,  # type: ignore[arg-type]
                 layer.dilation,  # type: ignore[arg-type]
                 bias=bias is not None,
+                message=message,
+                aggr=aggr,
             )
         else:
-            new = RelationalLinear(graph, layer.in_features, layer.out_features, bias is not None)
+            new = RelationalLinear(
+                graph,
+                layer.in_features,
+                layer.out_features,
+                bias is not None,
+                message=message,
+                aggr=aggr,
+            )
     new.to(layer.weight.device, layer.weight.dtype).train(layer.training)
     if keep_weights:
-        keep_dense_weight(new, layer.weight)
-    new.weight.requires_grad_(layer.weight.requires_grad)
+        with layer_errors(name):
+            keep_dense_weight(new, layer.weight)
+    new.message_module.requires_grad_(layer.weight.requires_grad)
     if new.bias is not None and bias is not None:
         if keep_weights:
             with torch.no_grad():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +13,7 @@ from torch import nn
 from relmp.graphs import RelationalGraph
 from relmp.graphs.serialise import graph_from_dict, graph_to_dict
 from relmp.registry import Registry
+from relmp.rounds.messages.names import message_text, resolve_message
 
 models: Registry[type[nn.Module]] = Registry("model")
 
@@ -60,7 +59,9 @@ class ModelConfig:
         return cls(**{**values, "graph": None if graph is None else graph_from_dict(graph)})
 
 
-def _plain(key: str, value: object) -> object:
+def _plain(key: str, value: Any) -> object:
+    if key == "message":
+        return message_text(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
@@ -68,25 +69,10 @@ def _plain(key: str, value: object) -> object:
     if isinstance(value, type) and "<locals>" not in value.__qualname__:
         return f"{value.__module__}:{value.__qualname__}"
     raise ValueError(
-        f"Option {key}={value!r} cannot be written to a configuration; give a name, or a class "
-        f"that can be imported."
+        f"Option {key}={value!r} cannot be written to a configuration; give a name, with "
+        f'arguments where it takes any (aggr="softmax(learn=True)"), or a class that can be '
+        f"imported."
     )
-
-
-def import_object(path: str) -> Any:
-    """The object at ``package.module:name``.
-
-    Raises:
-        ValueError: If there is no such module or name.
-    """
-    module, _, name = path.partition(":")
-    try:
-        return operator.attrgetter(name)(importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"Cannot import '{path}' ({error}); write it as package.module:Name, and see that "
-            f"the package is installed or lies in the working folder."
-        ) from error
 
 
 def create_model(
@@ -106,8 +92,8 @@ def create_model(
         graph: The graph of all inner layers; None builds the ordinary dense network.
         num_classes: Number of classes.
         seed: Decides the initial weights. No global random state is read or changed.
-        **options: The model's own arguments; see its class. ``message`` may also be written
-            as ``"package.module:Name"``.
+        **options: The model's own arguments; see its class. ``message`` may also be
+            written as text: "gated", "low_rank(rank=2)", "package.module:Name".
 
     Raises:
         ValueError: If the name or an option is unknown, or a layer cannot carry the graph.
@@ -116,8 +102,8 @@ def create_model(
     check_options(name, cls, options)
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, but is {num_classes}.")
-    if isinstance(options.get("message"), str):
-        options = options | {"message": import_object(options["message"])}
+    if "message" in options:
+        options = options | {"message": resolve_message(options["message"])}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = cls(graph, num_classes, **options)

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
 from relmp.models.blocks import layer_errors
 from relmp.models.cost import Classifier, LayerCost, Widths
 from relmp.models.factory import models
-from relmp.rounds import LinearMessage, Round
+from relmp.rounds import LinearMessage, Round, initialise_by_degree
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
 
@@ -32,7 +33,8 @@ class MLP(Classifier):
           | head    Linear with bias                  dense
         scores [B, num_classes]
 
-    All weights are drawn from :math:`N(0, 0.01^2)`; only the head has a bias.
+    Only the head has a bias. All weights are drawn from :math:`N(0, 0.01^2)`, as in the paper,
+    or with ``init="degree"`` those of the rounds by :func:`relmp.initialise_by_degree`.
 
     Args:
         graph: The graph of all three rounds; None for the ordinary dense network.
@@ -43,6 +45,8 @@ class MLP(Classifier):
         message: See :class:`relmp.Round`.
         aggr: See :class:`relmp.Round`.
         execution: See :class:`relmp.Round`.
+        init: ``"paper"`` or ``"degree"``. The paper's is for linear messages; others draw their
+            own weights.
 
     Shapes:
         - **input** ``[B, in_features]`` or ``[B, C, H, W]`` -> **output** ``[B, num_classes]``
@@ -57,6 +61,7 @@ class MLP(Classifier):
     NUM_ROUNDS: ClassVar[int] = 3
     BASELINE_WIDTHS: ClassVar[Widths] = (512,)
     WIDTH_RESCALES: ClassVar[int] = 15
+    CONVOLUTIONAL: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -69,8 +74,12 @@ class MLP(Classifier):
         message: MessageFactory = LinearMessage,
         aggr: Aggr = "sum",
         execution: str = "auto",
+        init: str = "paper",
     ) -> None:
+        if init not in ("paper", "degree"):
+            raise ValueError(f"init must be 'paper' or 'degree', but is '{init}'.")
         super().__init__()
+        self.init = init
         stem_width = width if stem_width is None else stem_width
         self.input_shape = (in_features,)
         self.widths = (width,)
@@ -101,11 +110,13 @@ class MLP(Classifier):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all weights from N(0, 0.01^2); a message of another kind draws its own."""
+        """Draw all weights anew, as ``init`` says."""
         draw = partial(nn.init.normal_, std=0.01)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 draw(module.weight)
+            elif isinstance(module, Round) and self.init == "degree":
+                initialise_by_degree(module, torch.relu)
             elif isinstance(module, Round) and isinstance(module.message_module, LinearMessage):
                 module.message_module.initialise(module.edges, draw)
         nn.init.zeros_(self.head.bias)

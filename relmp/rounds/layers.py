@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.rounds.conv2d import Conv2dMessage, Pair
+from relmp.rounds.aggregation import Aggr
+from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.execution.dense import DenseExecution
-from relmp.rounds.message import WeightedMessage
+from relmp.rounds.geometry import Pair
+from relmp.rounds.message import LinearMessage, WeightedMessage
+from relmp.rounds.messages.names import MessageFactory, resolve_message
 from relmp.rounds.round import Round
 
 
@@ -27,6 +30,7 @@ class RelationalLinear(Round):
         out_features: Channels of the output.
         bias: Whether a bias is learned.
         execution: See :class:`Round`.
+        message, aggr: See :class:`Round`; other ones take the place of the formula above.
 
     Shapes:
         - **input** ``[..., in_features]`` -> **output** ``[..., out_features]``
@@ -41,8 +45,18 @@ class RelationalLinear(Round):
         bias: bool = True,
         *,
         execution: str = "auto",
+        message: str | MessageFactory = LinearMessage,
+        aggr: Aggr = "sum",
     ) -> None:
-        super().__init__(graph, in_features, out_features, bias=bias, execution=execution)
+        super().__init__(
+            graph,
+            in_features,
+            out_features,
+            message=message,
+            aggr=aggr,
+            bias=bias,
+            execution=execution,
+        )
 
     @property
     def weight(self) -> nn.Parameter:
@@ -76,6 +90,8 @@ class RelationalConv2d(Round):
         bias: Whether a bias is learned.
         execution: See :class:`Round`.
         chunk_size: See :class:`Round`; :class:`Conv2dMessage` says what literal messages take.
+        message, aggr: See :class:`Round`; other ones take the place of the formula above. The
+            message is told ``kernel_size``, ``stride``, ``padding`` and ``dilation``.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, out_channels, H', W']``
@@ -95,9 +111,11 @@ class RelationalConv2d(Round):
         bias: bool = True,
         execution: str = "auto",
         chunk_size: int | None = None,
+        message: str | MessageFactory = Conv2dMessage,
+        aggr: Aggr = "sum",
     ) -> None:
-        message = partial(
-            Conv2dMessage,
+        moving = partial(
+            resolve_message(message),
             kernel_size=kernel_size,
             stride=stride,
             padding=padding,
@@ -107,7 +125,8 @@ class RelationalConv2d(Round):
             graph,
             in_channels,
             out_channels,
-            message=message,
+            message=moving,
+            aggr=aggr,
             bias=bias,
             execution=execution,
             chunk_size=chunk_size,
@@ -162,9 +181,14 @@ def keep_dense_weight(layer: Round, weight: Tensor) -> None:
     """Take over the entries of ``weight [C_out, C_in, *kernel]`` that lie on edges.
 
     Raises:
-        ValueError: If the round is not one linear map.
+        ValueError: If the round is not one linear map, or has no weights of its own on edges.
     """
     message, layout = _dense_form(layer)
+    if "weight" not in message.state_dict():
+        raise ValueError(
+            f"{type(message).__name__} computes the weights of the edges from parameters that "
+            f"they share, so it cannot take over weights."
+        )
     with torch.no_grad():
         message.weight.copy_(layout.gather(weight.to(message.weight)))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from relmp.graphs import RelationalGraph
+from relmp.rounds.channels import ChannelPartition
+from relmp.rounds.geometry import Geometry, Vectors
 
 
 class Edges(NamedTuple):
@@ -30,6 +33,27 @@ class Edges(NamedTuple):
     source_mask: Tensor
     target_mask: Tensor
 
+    @property
+    def listener_mask(self) -> Tensor:
+        """``[E, in_dim]``: which channels of ``x_i`` are real."""
+        loops = self.source == self.target  # every node has one, in the order of the nodes
+        return self.source_mask[loops][self.target]
+
+
+def make_edges(
+    graph: RelationalGraph, in_partition: ChannelPartition, out_partition: ChannelPartition
+) -> Edges:
+    """The edges of a round over ``graph`` with these channels."""
+    source, target = graph.edge_index
+    return Edges(
+        source,
+        target,
+        torch.from_numpy(graph.ptr),
+        graph.edge_attr,
+        torch.from_numpy(in_partition.mask)[source],
+        torch.from_numpy(out_partition.mask)[target],
+    )
+
 
 class Message(nn.Module):
     r"""What node j says to node i: :math:`m_{ij} = f_{ij}(x_i, x_j)` for every edge at once.
@@ -47,8 +71,28 @@ class Message(nn.Module):
     listens: bool = True
     """Whether ``forward`` reads ``x_i``; where it is False, None is passed and memory saved."""
 
+    def connect(self, edges: Edges) -> None:
+        """Told by the round, before the parameters are drawn, along which edges it will speak.
+
+        Raises:
+            ValueError: If the message cannot speak along them.
+        """
+
     def reset_parameters(self, edges: Edges) -> None:
         """Draw the parameters anew; called by the round, which knows the edges."""
+
+    def draw(self, edges: Edges, std: Tensor) -> None:
+        """Draw the parameters so that what is said along an edge has a given deviation.
+
+        Args:
+            edges: The edges of the round.
+            std: ``[E]``, the deviation wanted where inputs have mean square 1.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be initialised by degree; give it a method "
+            f"draw(edges, std) that draws its parameters so that the message along edge e has "
+            f"deviation std[e] where inputs have mean square 1."
+        )
 
     def fan_in(self, edges: Edges) -> Tensor:
         """``[n]``: how many numbers of the input a number of each node depends on."""
@@ -67,52 +111,75 @@ class Message(nn.Module):
 
 
 class WeightedMessage(Message):
-    """Base of the messages that are one linear map an edge: they hold its weights.
+    r"""Base of the messages that are one linear map an edge: :math:`m_{ij} = W_{ij} x_j`.
 
-    A subclass sets ``weight``, and defines ``forward``, ``apply_dense`` and ``to_dense``.
+    A subclass sets or computes ``weight``. With the sum or the mean, such a round may be
+    executed in other ways than by messages.
+
+    Args:
+        geometry: What the weights are applied to.
 
     Shapes:
         - **weight** ``[E, out_dim, in_dim, *kernel]``, edges in the order of ``edge_index``;
           slots of padded channels are zero and stay so.
+        - **x_j** ``[E, B, in_dim]`` -> ``[E, B, out_dim]``, or with a kernel
+          ``[E, B, in_dim, H, W]`` -> ``[E, B, out_dim, H', W']``
     """
 
     listens = False
-    weight: nn.Parameter
+    weight: Tensor
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__()
+        self.geometry = geometry
+
+    def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
+        self.check_input(x_j.shape[1:])
+        return self.geometry.each(x_j, self.weight)
 
     def apply_dense(self, x: Tensor, weight: Tensor) -> Tensor:
         """The whole round as one product with ``weight [C_out, C_in, *kernel]``."""
-        raise NotImplementedError
+        self.check_input(x.shape)
+        return self.geometry.whole(x, weight)
 
     def to_dense(self, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """An ordinary layer that holds ``weight [C_out, C_in, *kernel]`` and ``bias``."""
-        raise NotImplementedError
+        return self.geometry.layer(weight, bias)
 
-    def check_input(self, shape: Sequence[int], dims: int) -> None:
-        """Raise ``ValueError`` unless a batch of this shape has as many dimensions."""
+    def check_input(self, shape: Sequence[int]) -> None:
+        """Raise ``ValueError`` unless a batch of this shape has as many dimensions as it must."""
+        dims = 2 + len(self.geometry.kernel)
         if len(shape) != dims:
             form = "[B, C]" if dims == 2 else "[B, C, H, W]"
             raise ValueError(
                 f"{type(self).__name__} takes a batch of shape {form}, but was given "
                 f"{len(shape)} dimensions; use LinearMessage for vectors and Conv2dMessage for "
-                f"images."
+                f"images, other messages with a kernel_size."
             )
 
     def initialise(self, edges: Edges, draw: Callable[[Tensor], object]) -> None:
         """Let ``draw`` fill the weights in place, then clear the slots of padded channels."""
-        real = edges.target_mask[:, :, None] & edges.source_mask[:, None, :]
         with torch.no_grad():
             draw(self.weight)
-            self.weight.mul_(real.view(*real.shape, *[1] * (self.weight.dim() - 3)))
+            self.weight.mul_(real_weights(edges, self.weight.dim()))
+
+    def draw(self, edges: Edges, std: Tensor) -> None:
+        scale = self.weight_std(edges, std)
+        self.initialise(edges, lambda weight: weight.normal_().mul_(scale))
+
+    def weight_std(self, edges: Edges, std: Tensor) -> Tensor:
+        """Deviation of independent weights with which messages have deviation ``std [E]``."""
+        fan_in = edges.source_mask.sum(1) * math.prod(self.geometry.kernel)
+        return (std / fan_in.to(std).sqrt()).view(-1, *[1] * (self.weight.dim() - 1))
 
     def fan_in(self, edges: Edges) -> Tensor:
-        return super().fan_in(edges) * math.prod(self.weight.shape[3:])
+        return super().fan_in(edges) * math.prod(self.geometry.kernel)
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
-        return self.num_parameters(edges) * positions
+        return channel_pairs(edges) * math.prod(self.geometry.kernel) * positions
 
     def num_parameters(self, edges: Edges) -> int:
-        pairs = int((edges.source_mask.sum(1) * edges.target_mask.sum(1)).sum())
-        return pairs * math.prod(self.weight.shape[3:])
+        return channel_pairs(edges) * math.prod(self.geometry.kernel)
 
 
 class LinearMessage(WeightedMessage):
@@ -132,20 +199,8 @@ class LinearMessage(WeightedMessage):
     """
 
     def __init__(self, num_edges: int, in_dim: int, out_dim: int) -> None:
-        super().__init__()
+        super().__init__(Vectors())
         self.weight = nn.Parameter(torch.zeros(num_edges, out_dim, in_dim))
-
-    def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
-        self.check_input(x_j.shape[1:], 2)
-        return torch.bmm(x_j, self.weight.transpose(1, 2))
-
-    def apply_dense(self, x: Tensor, weight: Tensor) -> Tensor:
-        self.check_input(x.shape, 2)
-        return F.linear(x, weight)
-
-    def to_dense(self, weight: Tensor, bias: Tensor | None) -> nn.Linear:
-        layer = nn.Linear(weight.size(1), weight.size(0), bias is not None, device="meta")
-        return with_parameters(layer, weight, bias)
 
     def reset_parameters(self, edges: Edges) -> None:
         r"""Uniform within :math:`\pm 1 / \sqrt{\text{channels that the target hears}}`.
@@ -156,21 +211,27 @@ class LinearMessage(WeightedMessage):
         self.initialise(edges, lambda weight: weight.uniform_(-1, 1).mul_(bound))
 
 
-L = TypeVar("L", bound=nn.Module)
-
-
-def with_parameters(layer: L, weight: Tensor, bias: Tensor | None) -> L:
-    """Give a layer that was made without storage its own copy of these parameters."""
-    layer.weight = nn.Parameter(weight.detach().clone())
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach().clone())
-    return layer
-
-
 def channels_heard(edges: Edges) -> Tensor:
     """``[n]``: how many real channels every node hears, its own included."""
     heard = edges.source_mask.sum(1)
     return heard.new_zeros(edges.ptr.numel() - 1).index_add(0, edges.target, heard)
+
+
+def channel_pairs(edges: Edges) -> int:
+    """Real channels of the source times those of the target, summed over the edges."""
+    return int((edges.source_mask.sum(1) * edges.target_mask.sum(1)).sum())
+
+
+def real_weights(edges: Edges, dim: int) -> Tensor:
+    """``[E, out_dim, in_dim, 1, ...]`` of ``dim`` dimensions: which weights of edges are real."""
+    real = edges.target_mask[:, :, None] & edges.source_mask[:, None, :]
+    return real.view(*real.shape, *[1] * (dim - 3))
+
+
+def preserving(edges: Edges) -> Tensor:
+    """``[E]``: deviations of independent messages whose sum keeps the variance of the input."""
+    heard = channels_heard(edges)[edges.target]
+    return (edges.source_mask.sum(1) / heard).sqrt()
 
 
 def wants_edges(message: nn.Module) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +13,17 @@ from torch_geometric.nn.conv import MessagePassing
 from relmp.graphs import RelationalGraph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
+from relmp.rounds.cost import flops_of
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
-from relmp.rounds.message import Edges, LinearMessage, Message, channels_heard, wants_edges
-
-MessageFactory: TypeAlias = Callable[[int, int, int], nn.Module]
-"""``(num_edges, in_dim, out_dim) -> nn.Module``: a class, or a ``functools.partial`` of one."""
+from relmp.rounds.message import (
+    Edges,
+    LinearMessage,
+    Message,
+    channels_heard,
+    make_edges,
+    wants_edges,
+)
+from relmp.rounds.messages.names import MessageFactory, resolve_message
 
 
 class Round(MessagePassing):  # type: ignore[misc]
@@ -33,9 +38,11 @@ class Round(MessagePassing):  # type: ignore[misc]
         in_channels: Channels of the input, dealt out to the nodes
             (:class:`ChannelPartition`); at least one a node.
         out_channels: Channels of the output.
-        message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``; see
-            :class:`Message`.
-        aggr: An aggregation of PyG by name or as an object, or a list of them.
+        message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``, see
+            :class:`Message`; or a name ("gated", "low_rank(rank=2)").
+        aggr: An aggregation of PyG by name ("max", "softmax(learn=True)"), as an object or as
+            a callable ``(channels, degrees) -> Aggregation``, or a list of these, which are
+            added up.
         update: What is done to the flat output: normalisation, activation, or any module.
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
         execution: ``"message_passing"`` runs the definition; ``"dense"`` computes the same
@@ -66,7 +73,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         in_channels: int,
         out_channels: int,
         *,
-        message: MessageFactory = LinearMessage,
+        message: str | MessageFactory = LinearMessage,
         aggr: Aggr = "sum",
         update: nn.Module | None = None,
         bias: bool = True,
@@ -82,15 +89,19 @@ class Round(MessagePassing):  # type: ignore[misc]
         # PyG generates `propagate` for the first instance and reuses it for all: with the sum
         # it holds the fused hook, whatever that first instance aggregates by.
         super().__init__("sum", node_dim=0)
-        self.aggr_module = resolve_aggregation(aggr, out_partition.max_size)
+        self.aggr_module = resolve_aggregation(
+            aggr, out_partition.max_size, torch.from_numpy(graph.in_degrees)
+        )
         self.aggr = aggregation_name(self.aggr_module)
         self.graph = graph
         self.in_channels, self.out_channels = in_channels, out_channels
         self.in_partition, self.out_partition = in_partition, out_partition
         self._register_graph()
-        self.message_module = message(
+        self.message_module = resolve_message(message)(
             graph.num_edges, in_partition.max_size, out_partition.max_size
         )
+        if isinstance(self.message_module, Message):
+            self.message_module.connect(self.edges)
         self._wants_edges = wants_edges(self.message_module)
         self.update_module = update
         self.chunk_size = chunk_size
@@ -123,15 +134,15 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     def _register_graph(self) -> None:
         graph = self.graph
-        source, target = (torch.from_numpy(row.copy()) for row in graph.edges)
+        edges = make_edges(graph, self.in_partition, self.out_partition)
         self.register_buffer("edge_index", graph.edge_index)
         self.register_buffer("edge_attr", graph.edge_attr)
         fused = EdgeIndex(self.edge_index, sparse_size=(graph.num_nodes,) * 2, sort_order="col")
         derived = {
             "fused_edge_index": fused.fill_cache_(),
-            "ptr": torch.from_numpy(graph.ptr),
-            "source_mask": torch.from_numpy(self.in_partition.mask)[source],
-            "target_mask": torch.from_numpy(self.out_partition.mask)[target],
+            "ptr": edges.ptr,
+            "source_mask": edges.source_mask,
+            "target_mask": edges.target_mask,
         }
         if not self.in_partition.is_even:
             derived["in_slots"] = torch.from_numpy(self.in_partition.slots).flatten()
@@ -225,12 +236,7 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     def flops(self, positions: int = 1) -> int:
         """Multiply-adds of one image over real edges and channels, bias not counted."""
-        count = getattr(self.message_module, "flops", None)
-        if count is None:
-            raise NotImplementedError(
-                f"{type(self.message_module).__name__} has no method flops(edges, positions)."
-            )
-        return int(count(self.edges, positions))
+        return flops_of(self.message_module)(self.edges, positions)
 
     def num_parameters(self) -> int:
         """Parameters over real edges and channels, bias, aggregation and update included."""

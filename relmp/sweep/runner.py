@@ -24,6 +24,7 @@ import torch
 from relmp.graphs import RelationalGraph
 from relmp.models import ModelConfig
 from relmp.progress import Advance, progress
+from relmp.rounds import resolve_message
 from relmp.sweep.plan import PlannedRun, plan_sweep
 from relmp.sweep.store import SWEEP_FILE, collect
 from relmp.training.config import TrainConfig
@@ -202,6 +203,10 @@ def _in_workers(
         min(workers, len(runs)), context, _start_worker, (epochs, stop)
     ) as pool:
         with _script_left_out(runs):
+            refusal = pool.submit(_why_not_here, runs[0].config["model"]["options"]).result()
+            if refusal is not None:
+                warnings.warn(f"{refusal} The sweep runs in this process alone.", stacklevel=2)
+                return _in_this_process(folder, runs, source, device, advance, wait=wait)
             jobs = {
                 pool.submit(_work, folder / run.key, run.config, source, device, wait): run
                 for run in runs
@@ -240,13 +245,24 @@ def _script_left_out(runs: list[PlannedRun]) -> Iterator[None]:
     kept: dict[str, Any] = {
         name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)
     }
-    if "'__main__:" not in str(runs[0].config["model"]["options"]):
+    wanted = "'__main__:" in str(runs[0].config["model"]["options"])
+    if not wanted or not Path(kept.get("__file__", "")).is_file():  # "<stdin>" is no file
         main.__spec__ = None
         vars(main).pop("__file__", None)
     try:
         yield
     finally:
         vars(main).update(kept)
+
+
+def _why_not_here(options: Mapping[str, Any]) -> str | None:
+    """Why a worker cannot make the message of a sweep, or None."""
+    message = options.get("message")
+    try:
+        resolve_message(message or "linear")
+    except ValueError as error:
+        return f"Workers cannot make the message: {error}"
+    return None
 
 
 def _train_run(

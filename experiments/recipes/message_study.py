@@ -1,0 +1,184 @@
+"""Which message, which aggregation: the MLP on 10,000 images of Fashion-MNIST, 25 pairs, 3 seeds.
+
+    python experiments/recipes/message_study.py --download
+    python experiments/recipes/message_study.py --data-folder FOLDER_OF_THE_IDX_FILES
+
+{linear, gated, attention, low_rank, shared} x {sum, mean, max, softmax, sum and max together},
+all over one graph of 64 nodes in the sweet spot (C 0.38, L 2.21) and all at the multiply-adds of
+the dense MLP of width 128: what costs less an edge gets more channels. Weights start by in-degree,
+so that no pair starts with larger activations than another; the learning rate is the same for
+all, tuned for none.
+
+Device: two CPU cores, about a quarter of an hour. Expect 13 to 16 % test error; the figures are in
+experiments/README.md. Where there is no network, Debian's package dataset-fashion-mnist holds the
+idx files. Writes `runs/message_study/`: a folder for each run, results.csv, table.md, study.png.
+A stopped study goes on where it was. With --quick: seconds, to try it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import torch
+import tyro
+
+import relmp
+from relmp.cli import run_reporting_errors
+from relmp.progress import progress
+
+MESSAGES: dict[str, Any] = {
+    "linear": relmp.LinearMessage,
+    "gated": relmp.GatedMessage,
+    "attention": relmp.AttentionMessage,
+    "low_rank": relmp.LowRankMessage,
+    "shared": relmp.SharedMessage,
+}
+AGGREGATIONS: dict[str, Any] = {
+    "sum": "sum",
+    "mean": "mean",
+    "max": "max",
+    "softmax": "softmax",
+    "sum+max": ["sum", "max"],
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Train every message with every aggregation and write down what came of it.
+
+    Args:
+        out: Folder of the study.
+        data: Data set.
+        data_folder: Where its files lie.
+        download: Fetch missing files.
+        train_size: Train on so many images.
+        width: Width of the dense MLP, whose cost every pair is matched to.
+        epochs: Passes over the training images.
+        seeds: How many seeds.
+        workers: Processes, each with one thread.
+    """
+
+    out: str = "runs/message_study"
+    data: str = "fashion_mnist"
+    data_folder: str = "data"
+    download: bool = False
+    train_size: int = 10_000
+    width: int = 128
+    epochs: int = 8
+    seeds: int = 3
+    workers: int = 2
+
+    def run(self) -> None:
+        runs = list(product(range(self.seeds), MESSAGES, AGGREGATIONS))
+        context = multiprocessing.get_context("spawn")
+        rows = []
+        with (
+            ProcessPoolExecutor(self.workers, context) as pool,
+            progress(f"{len(runs)} runs", len(runs)) as advance,
+        ):
+            for job in as_completed([pool.submit(train_one, self, *run) for run in runs]):
+                rows.append(job.result())
+                advance(1)
+        results = pd.DataFrame(rows).sort_values(["message", "aggr", "seed"], ignore_index=True)
+        folder = Path(self.out)
+        results.to_csv(folder / "results.csv", index=False)
+        (folder / "table.md").write_text(table(results))
+        plot(results).savefig(folder / "study.png", dpi=150)
+        print(table(results))
+
+
+def train_one(study: Study, seed: int, message: str, aggr: str) -> dict[str, Any]:
+    """One run: a message, an aggregation and a seed."""
+    torch.set_num_threads(1)
+    data = relmp.load_data(
+        study.data,
+        folder=study.data_folder,
+        download=study.download,
+        train_size=study.train_size,
+    )
+    graph = relmp.create_graph("ws_flex", n=64, k=10, p=0.2, seed=1)
+    model = relmp.match_flops(
+        "mlp",
+        graph=graph,
+        num_classes=data.num_classes,
+        input_shape=data.input_shape,
+        width=study.width,
+        message=MESSAGES[message],
+        aggr=AGGREGATIONS[aggr],
+        init="degree",
+        seed=seed,
+    )
+    history = relmp.train(
+        model,
+        data,
+        epochs=study.epochs,
+        seed=seed,
+        device="cpu",
+        out=Path(study.out) / f"{message}-{aggr}-{seed}",
+    )
+    last = history.iloc[-1]
+    return {
+        "message": message,
+        "aggr": aggr,
+        "seed": seed,
+        "width": model.config.options["width"],
+        "flops": relmp.count_flops(model, data.input_shape),
+        "parameters": relmp.count_parameters(model),
+        "train_error": last["train_error"],
+        "test_error": last["test_error"],
+    }
+
+
+def table(results: pd.DataFrame) -> str:
+    """Mean and deviation of the test error in percent, messages down, aggregations across."""
+    cells = results.groupby(["message", "aggr"])["test_error"].agg(["mean", "std"])
+    facts = results.groupby("message")[["width", "parameters"]].first()
+    head = ["message", "width", "parameters", *AGGREGATIONS]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for message in MESSAGES:
+        row = [message, f"{facts.loc[message, 'width']}", f"{facts.loc[message, 'parameters']:,}"]
+        for aggr in AGGREGATIONS:
+            mean, deviation = cells.loc[(message, aggr)]
+            row.append(f"{mean:.2f} ± {deviation:.2f}")
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(results: pd.DataFrame) -> Any:
+    """Every run a dot, every pair its mean: a group of dots for each message."""
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for place, aggr in enumerate(AGGREGATIONS):
+        for group, message in enumerate(MESSAGES):
+            chosen = results[(results["message"] == message) & (results["aggr"] == aggr)]
+            x = group + 0.14 * (place - 2)
+            label = aggr if group == 0 else None
+            axes.plot([x] * len(chosen), chosen["test_error"], ".", color=f"C{place}", alpha=0.5)
+            mean = chosen["test_error"].mean()
+            axes.plot(x, mean, "_", color=f"C{place}", ms=14, mew=3, label=label)
+    axes.set_xticks(range(len(MESSAGES)), MESSAGES)
+    axes.set_ylabel("test error, %")
+    axes.legend(title="aggregation", ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.22))
+    return figure
+
+
+recipe = Study()
+quick = replace(
+    recipe, out="runs/message_study-try", data="digits", width=64, train_size=128, epochs=1, seeds=1
+)
+
+if __name__ == "__main__":
+    import sys
+
+    arguments = [argument for argument in sys.argv[1:] if argument != "--quick"]
+    default = quick if "--quick" in sys.argv else recipe
+    run_reporting_errors(tyro.cli(Study, default=default, args=arguments).run)

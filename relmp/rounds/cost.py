@@ -1,0 +1,52 @@
+"""What a round costs, before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from relmp.graphs import RelationalGraph
+from relmp.rounds.channels import ChannelPartition
+from relmp.rounds.message import Edges, make_edges
+from relmp.rounds.messages.names import MessageFactory
+
+
+def message_flops(
+    message: MessageFactory,
+    graph: RelationalGraph,
+    in_channels: int,
+    out_channels: int,
+    positions: int = 1,
+) -> int:
+    """Multiply-adds of all messages of a round for one image, over real channels.
+
+    Args:
+        message: As of :class:`relmp.Round`.
+        graph: The graph of the round.
+        in_channels, out_channels: Channels of the round.
+        positions: Pixels of the output.
+
+    Raises:
+        NotImplementedError: If the message does not say what it costs.
+        ValueError: If there are fewer channels than nodes.
+    """
+    partitions = [ChannelPartition(graph.num_nodes, c) for c in (in_channels, out_channels)]
+    with torch.device("meta"):  # no storage; it is only asked
+        module = message(graph.num_edges, *(partition.max_size for partition in partitions))
+    return flops_of(module)(make_edges(graph, *partitions), positions)
+
+
+def flops_of(message: nn.Module) -> Callable[[Edges, int], int]:
+    """The method ``flops(edges, positions)`` of a message.
+
+    Raises:
+        NotImplementedError: If it has none.
+    """
+    count = getattr(message, "flops", None)
+    if count is None:
+        raise NotImplementedError(
+            f"{type(message).__name__} has no method flops(edges, positions)."
+        )
+    return lambda edges, positions: int(count(edges, positions))

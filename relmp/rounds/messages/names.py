@@ -1,0 +1,107 @@
+"""Messages by name: relmp's own, those of installed plug-ins, and any that can be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import entry_points
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from relmp.registry import Registry, format_call, import_object, parse_call
+from relmp.rounds.messages.attention import AttentionMessage
+from relmp.rounds.messages.class_shared import ClassSharedMessage
+from relmp.rounds.messages.edge_attr import EdgeAttrMessage
+from relmp.rounds.messages.frozen import FrozenMessage
+from relmp.rounds.messages.gated import GatedMessage
+from relmp.rounds.messages.linear_map import linear_map
+from relmp.rounds.messages.low_rank import LowRankMessage
+from relmp.rounds.messages.mlp import MLPMessage
+from relmp.rounds.messages.scalar import ScalarMessage
+from relmp.rounds.messages.shared import SharedMessage
+
+MessageFactory: TypeAlias = Callable[..., nn.Module]
+"""``(num_edges, in_dim, out_dim) -> nn.Module``: a class, or a ``functools.partial`` of one."""
+
+ENTRY_POINTS = "relmp.messages"
+"""Group of entry points under which an installed package offers messages of its own."""
+
+messages: Registry[MessageFactory] = Registry("message")
+_OWN: dict[str, MessageFactory] = {
+    "linear": linear_map,
+    "gated": GatedMessage,
+    "attention": AttentionMessage,
+    "low_rank": LowRankMessage,
+    "shared": SharedMessage,
+    "class_shared": ClassSharedMessage,
+    "scalar": ScalarMessage,
+    "frozen": FrozenMessage,
+    "mlp": MLPMessage,
+    "edge_attr": EdgeAttrMessage,
+}
+for _name, _factory in _OWN.items():
+    messages.register(_name)(_factory)
+
+
+def message_names() -> list[str]:
+    """The names that ``message=`` accepts, those of plug-ins included."""
+    return sorted({*messages, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def resolve_message(message: str | MessageFactory) -> MessageFactory:
+    """What makes the messages of a round, from its name where it is given by one.
+
+    Args:
+        message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``; or text: a name
+            ("gated"), with arguments ("low_rank(rank=2)"), or ``"package.module:Name"``.
+
+    Raises:
+        ValueError: If there is no such message.
+    """
+    if not isinstance(message, str):
+        return message
+    name, arguments = parse_call(message)
+    factory = _imported(name) if ":" in name else _registered(name)
+    return partial(factory, **arguments) if arguments else factory
+
+
+def message_text(message: str | MessageFactory) -> str:
+    """The text that :func:`resolve_message` reads: ``"package.module:Name(argument=value)"``.
+
+    Raises:
+        ValueError: If the message cannot be imported, or an argument cannot be written down.
+    """
+    factory = resolve_message(message)
+    arguments: dict[str, Any] = {}
+    while isinstance(factory, partial) and not factory.args:
+        arguments = factory.keywords | arguments
+        factory = factory.func
+    name = getattr(factory, "__qualname__", "<")
+    text = format_call(f"{factory.__module__}:{name}", arguments)
+    if "<" in text:  # a local class, or a value that does not write itself
+        raise ValueError(
+            f"Option message={message!r} cannot be written to a configuration; give a name, or "
+            f"a class or function that can be imported, with numbers and words for arguments."
+        )
+    return text
+
+
+def _imported(path: str) -> MessageFactory:
+    found: Any = import_object(path)
+    if not callable(found):
+        raise ValueError(f"'{path}' is no message but {found!r}.")
+    return found
+
+
+def _registered(name: str) -> MessageFactory:
+    if name not in messages:
+        for point in entry_points(group=ENTRY_POINTS):
+            if point.name == name:
+                plugged: MessageFactory = point.load()
+                return plugged
+        raise ValueError(
+            f"Unknown message '{name}'; choose one of {', '.join(message_names())}, or write "
+            f"package.module:Name."
+        )
+    return messages[name]

@@ -1,0 +1,258 @@
+"""Checks for messages, aggregations and graphs of your own: they say what is wrong in words.
+
+A check raises ``AssertionError`` with one sentence, or returns notes on what will not work.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from relmp.graphs import RelationalGraph
+from relmp.rounds import Round, message_flops, resolve_message
+from relmp.rounds.aggregation import Aggr, resolve_aggregation
+from relmp.rounds.messages.names import MessageFactory
+
+# Directed, with a hub and a leaf; node 4 hears itself alone. Nodes of one and of two channels
+# more, so that some slots are padding.
+_ARCS = [(0, 1), (1, 2), (3, 0), (4, 2), (0, 2), (2, 3)]
+_IN, _OUT = 11, 13
+
+
+def check_message(message: str | MessageFactory, *, images: bool = False) -> list[str]:
+    """Check that a message keeps to its contract, in a round with uneven nodes.
+
+    Args:
+        message: As of :class:`relmp.Round`.
+        images: Whether it speaks in images (a convolution) or in vectors.
+
+    Returns:
+        Notes on what the message can do without, one sentence each.
+
+    Raises:
+        AssertionError: If shapes, values, gradients, precision, determinism, copies, moves to
+            another device, or the influence of other nodes and images are not as they must be.
+    """
+    factory = resolve_message(message)
+    graph = RelationalGraph(5, np.array(_ARCS).T, np.linspace(0, 1, len(_ARCS)), name="check")
+
+    def build() -> Round:
+        torch.manual_seed(0)
+        return Round(graph, _IN, _OUT, message=factory, bias=False, execution="message_passing")
+
+    with torch.random.fork_rng(devices=[]):
+        with _in_words("it cannot be built for 5 nodes"):
+            layer, twin = build(), build()
+        name = type(layer.message_module).__name__
+        x = torch.randn(3, _IN, *([6, 5] if images else []), requires_grad=True)
+        with _in_words(f"{name} cannot pass messages"):
+            out = layer(x)
+        assert bool(out.isfinite().all()), f"{name} says NaN or infinity of ordinary numbers."
+        _check_gradients(name, layer, x)
+        layer.eval(), twin.eval()
+        _check_state(name, layer, twin, x.detach())
+        _check_influence(name, layer, x.detach())
+        return _notes(name, factory, layer)
+
+
+def check_aggregation(aggr: Aggr, *, channels: int = 3) -> None:
+    """Check that an aggregation keeps to its contract, for nodes of in-degree 1 to 4.
+
+    Args:
+        aggr: As of :class:`relmp.Round`.
+        channels: Channels of a message.
+
+    Raises:
+        AssertionError: If shapes, values, gradients, precision, determinism, copies, or the
+            influence of the order of messages, of other nodes and of other images are not as
+            they must be.
+    """
+    degrees = torch.tensor([3, 1, 4, 2])
+    index = torch.arange(4).repeat_interleave(degrees)
+    ptr = torch.tensor([0, 3, 4, 8, 10])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        with _in_words("it does not fit a round"):
+            module = resolve_aggregation(aggr, channels, degrees)
+        name = type(module).__name__
+        module.eval()
+
+        def apply(messages: Tensor, aggregate: Any = module) -> Tensor:
+            return aggregate(messages, index=index, ptr=ptr, dim_size=4, dim=0)
+
+        messages = torch.rand(10, 2, channels, requires_grad=True)
+        out = apply(messages)
+        assert out.shape == (4, 2, channels), (
+            f"{name} must return [4, 2, {channels}] for 4 nodes, but returned {list(out.shape)}."
+        )
+        assert bool(out.isfinite().all()), f"{name} returns NaN or infinity of ordinary numbers."
+        (gradient,) = torch.autograd.grad(out.square().sum(), messages)
+        assert bool(gradient.isfinite().all()), f"The gradient of {name} is NaN or infinite."
+        plain = messages.detach()
+        assert torch.equal(apply(plain), apply(plain)), f"{name} differs from pass to pass."
+        order = torch.tensor([2, 0, 1, 3, 7, 6, 5, 4, 9, 8])
+        assert torch.allclose(apply(plain[order]), out, atol=1e-5), (
+            f"{name} depends on the order of the messages to a node."
+        )
+        other = plain.clone()
+        other[:3] += 1
+        assert torch.allclose(apply(other)[1:], out[1:]), f"{name} mixes the messages of nodes."
+        other = plain.clone()
+        other[:, 1] += 1
+        assert torch.allclose(apply(other)[:, 0], out[:, 0]), f"{name} mixes images."
+        assert torch.equal(apply(plain, copy.deepcopy(module)), out), f"A copy of {name} differs."
+        _check_moves(name, module)
+        with _in_words(f"{name} does not work in float64"):
+            assert module.double()(plain.double(), index, ptr=ptr, dim_size=4, dim=0).dtype == (
+                torch.float64
+            ), f"{name} turns float64 into another type."
+
+
+def check_graph(
+    graph: RelationalGraph | nx.Graph[Any] | Callable[..., Any], **params: Any
+) -> list[str]:
+    """Check a relational graph, a networkx graph, or a generator called with ``params``.
+
+    Returns:
+        Notes on what to know of the graph, one sentence each.
+
+    Raises:
+        AssertionError: If it cannot become a relational graph, information flows other than
+            along its edges, or the generator does not depend on its seed alone.
+    """
+    if callable(graph) and not isinstance(graph, (RelationalGraph, nx.Graph)):
+        made = _generated(graph, params)
+    else:
+        made = graph
+    with _in_words("it cannot become a relational graph"):
+        found = made if isinstance(made, RelationalGraph) else RelationalGraph.from_networkx(made)
+    n = found.num_nodes
+    source, target = found.edges
+    loops = int((source == target).sum())
+    assert loops == n, f"{n - loops} of {n} nodes do not hear themselves."
+    order = np.lexsort((source, target))
+    assert (order == np.arange(len(order))).all(), "Edges are not sorted by target, then source."
+    layer = Round(found, n, n, bias=False, execution="message_passing")
+    for weight in layer.parameters():
+        nn.init.ones_(weight)
+    heard = layer(torch.eye(n)).T != 0  # row: target, column: source
+    expected = torch.zeros(n, n, dtype=torch.bool)
+    expected[target.copy(), source.copy()] = True
+    assert torch.equal(heard, expected), "Information does not flow along the edges alone."
+    notes = []
+    if not np.isfinite(found.path_length):
+        notes.append("The graph is disconnected: its path length is infinite.")
+    alone = int((found.in_degrees == 1).sum())
+    if alone and n > 1:
+        notes.append(f"{alone} of {n} nodes hear themselves alone.")
+    return notes
+
+
+# Parts of the checks --------------------------------------------------------------------
+
+
+def _check_gradients(name: str, layer: Round, x: Tensor) -> None:
+    parameters = dict(layer.named_parameters())
+    wanted = [x, *(p for p in parameters.values() if p.requires_grad)]
+    gradients = torch.autograd.grad(layer(x).square().sum(), wanted, allow_unused=True)
+    for label, gradient in zip(["the input", *parameters], gradients, strict=False):
+        assert gradient is not None, f"{label} of {name} has no influence on what is said."
+        assert bool(gradient.isfinite().all()), f"The gradient of {label} of {name} is not finite."
+    with _in_words(f"{name} does not work in float64"):
+        out = copy.deepcopy(layer).double()(x.detach().double())
+    assert out.dtype == torch.float64, f"{name} turns float64 into {out.dtype}."
+
+
+def _check_state(name: str, layer: Round, twin: Round, x: Tensor) -> None:
+    state = torch.get_rng_state()
+    out = layer(x)
+    assert torch.equal(state, torch.get_rng_state()), (
+        f"{name} draws random numbers in evaluation mode."
+    )
+    assert torch.equal(layer(x), out), f"{name} says something else at each pass."
+    assert torch.equal(twin(x), out), (
+        f"{name} built twice from one seed says different things; it reads global state."
+    )
+    for parameter in twin.parameters():
+        nn.init.zeros_(parameter)
+    twin.load_state_dict(layer.state_dict())
+    assert torch.equal(twin(x), out), f"The state_dict of {name} does not hold all of its state."
+    assert torch.equal(copy.deepcopy(layer)(x), out), f"A copy of {name} says something else."
+    _check_moves(name, layer.message_module)
+
+
+def _check_moves(name: str, module: nn.Module) -> None:
+    for part in module.modules():
+        for attribute, value in vars(part).items():
+            assert not isinstance(value, Tensor), (
+                f"{name} holds the tensor '{attribute}' as a plain attribute, so it stays behind "
+                f"when the model moves to another device; use register_buffer."
+            )
+    with _in_words(f"{name} cannot move to another device"):
+        copy.deepcopy(module).to("meta")
+
+
+def _check_influence(name: str, layer: Round, x: Tensor) -> None:
+    out = layer(x)
+    graph, ins, outs = layer.graph, layer.in_partition, layer.out_partition
+    starts = [np.cumsum([0, *part.sizes]) for part in (ins, outs)]
+    for node in range(graph.num_nodes):
+        changed = x.clone()
+        changed[:, starts[0][node] : starts[0][node + 1]] += 1
+        listeners = graph.edges[1][graph.edges[0] == node].tolist()
+        moved = layer(changed)
+        for other in set(range(graph.num_nodes)) - set(listeners):
+            place = slice(starts[1][other], starts[1][other + 1])
+            assert torch.allclose(moved[:, place], out[:, place]), (
+                f"Node {node} has an influence on node {other}, which does not hear it: {name} "
+                f"mixes edges."
+            )
+    changed = x.clone()
+    changed[1:] += 1
+    assert torch.allclose(layer(changed)[:1], out[:1], atol=1e-5), f"{name} mixes images."
+
+
+def _notes(name: str, factory: MessageFactory, layer: Round) -> list[str]:
+    try:
+        cost = message_flops(factory, layer.graph, _IN, _OUT)
+    except NotImplementedError:
+        return [f"{name} has no method flops(edges, positions): it cannot be matched to a budget."]
+    except Exception as error:
+        return [f"{name} cannot be counted before it is built ({error})."]
+    assert cost == layer.flops(), f"{name} costs {cost} before and {layer.flops()} once built."
+    return []
+
+
+def _generated(generator: Callable[..., Any], params: dict[str, Any]) -> Any:
+    def states() -> tuple[Any, ...]:
+        drawn = np.random.get_state(legacy=False)  # noqa: NPY002  (what a generator may change)
+        return random.getstate(), str(drawn), torch.get_rng_state().tolist()
+
+    before = states()
+    one, two = generator(**params), generator(**params)
+    assert states() == before, "The generator changes a global random state; draw from its seed."
+    keys = [
+        g.key if isinstance(g, RelationalGraph) else RelationalGraph.from_networkx(g).key
+        for g in (one, two)
+    ]
+    assert keys[0] == keys[1], "The generator gives another graph at each call with one seed."
+    return one
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        raise AssertionError(f"{what[0].upper()}{what[1:]}: {reason}") from error
