@@ -27,9 +27,10 @@ class CpuKernelExecution(nn.Module):
     r"""Loops over the edges in compiled code: :math:`y_i = \sum_{j \in N(i)} W_{ij} x_j`.
 
     It does the work of the edges and no more, pixels at the border and strides included, and
-    keeps no messages. Numbers are added in float32, or in float64 where they come so. A
-    batch is handled in groups of 32 images (on a machine with AVX-512; 16 or 8 on others), so
-    that a smaller one costs as much.
+    keeps no messages. Numbers are added in float32, or in float64 where they come so. Images
+    are handled 16 at a time (on a machine with AVX-512 and in float32; 8 or 4 on others), so
+    that fewer cost as much. The first use compiles the kernels, which takes seconds; they are
+    kept on disk.
     """
 
     name = "cpu_kernel"
@@ -85,9 +86,9 @@ def layer_refusal(layer: Round) -> str | None:
 def numba_refusal() -> str | None:
     """Why numba cannot be used, or None."""
     try:
-        import_module("numba")
-    except ImportError as error:
-        return f"numba cannot be imported ({error})"
+        import_module("relmp.rounds.execution.cpu.operators")
+    except (ImportError, RuntimeError) as error:  # the latter: nowhere to keep compiled kernels
+        return f"numba cannot be used ({error})"
     return None
 
 
@@ -102,7 +103,7 @@ def _geometry(message: nn.Module, height: int, width: int) -> list[int]:
         room = image[axis] + before + after - span - 1
         if room < 0:
             raise ValueError(
-                f"The images, {height} x {width} with padding, are smaller than the kernel."
+                f"The images, {height} x {width}, are smaller than the kernel, padding included."
             )
         padding.append(before)
         output.append(room // message.stride[axis] + 1)

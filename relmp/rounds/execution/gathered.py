@@ -76,7 +76,7 @@ class GatheredExecution(nn.Module):
             ):
                 self.register_buffer(f"{way}_{name}", table, persistent=False)
         slots = np.empty(len(source), dtype=np.int64)
-        edges = self.forward_edges.numpy()
+        edges = self.get_buffer("forward_edges").numpy()
         real = edges < len(source)
         slots[edges[real]] = np.flatnonzero(real)
         self.register_buffer("slots", torch.from_numpy(slots), persistent=False)
@@ -123,7 +123,7 @@ def _multiply(x: Tensor, weight: Tensor, to: _Neighbours) -> Tensor:
     """``[B, heard channels]`` -> ``[B, told channels]``, with ``weight [E, told, heard]``."""
     num_edges, told_dim, heard_dim = weight.shape
     nodes = to.own.numel() // told_dim
-    neighbours = _rows(x, to.heard).view(nodes, -1, x.size(0))
+    neighbours = _rows(x, to.heard).view(nodes, to.heard.numel() // nodes, x.size(0))
     padded = to.edges.numel() > num_edges
     weights = torch.cat([weight, weight.new_zeros(1, told_dim, heard_dim)]) if padded else weight
     weights = weights.index_select(0, to.edges).view(nodes, -1, told_dim, heard_dim)
@@ -136,7 +136,7 @@ def _multiply(x: Tensor, weight: Tensor, to: _Neighbours) -> Tensor:
 def _correlate(gradient: Tensor, x: Tensor, to: _Neighbours, shape: torch.Size) -> Tensor:
     """The gradients of the weights of all places, ``[n * k, told, heard]``."""
     nodes, batch = to.own.numel() // shape[1], x.size(0)
-    neighbours = _rows(x, to.heard).view(nodes, -1, batch)
+    neighbours = _rows(x, to.heard).view(nodes, to.heard.numel() // nodes, batch)
     wanted = _rows(gradient, to.own).view(nodes, shape[1], batch)
     product = torch.bmm(wanted, neighbours.transpose(1, 2))
     return product.view(nodes, shape[1], -1, shape[2]).transpose(1, 2).flatten(0, 1)

@@ -20,17 +20,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relmp.rounds.execution.cpu import kernels
+from relmp.rounds.execution.cpu.correlate import correlate
+from relmp.rounds.execution.cpu.multiply import multiply
 from relmp.rounds.execution.cpu.pixels import (
+    CHUNK,
     Geometry,
     Taps,
     backward_taps,
     forward_taps,
     tap_pairs,
 )
-from relmp.rounds.execution.cpu.simd import lanes
+from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, lanes
 from relmp.rounds.execution.cpu.tables import Edges, Side, unflatten
 from relmp.rounds.execution.cpu.threads import share
+from relmp.rounds.execution.cpu.transpose import from_lanes, to_lanes
 
 Tensors: TypeAlias = Sequence[Tensor]
 Numbers: TypeAlias = Sequence[int]
@@ -68,16 +71,16 @@ def round_weight_gradient(
     pairs = tap_pairs(shape)
     edges, (in_dim, out_dim) = len(tables.source), sizes[2:]
     w = torch.zeros(edges, math.prod(shape.kernel), out_dim, in_dim, dtype=x.dtype)
-    layout = [_blocks(x)]
+    layout = [_blocks(x), max(1, CHUNK // math.prod(shape.output))]
     for side in (y, x):
-        layout += [math.prod(side.shape[2:]), math.prod(side.shape[1:]) * lanes(x.element_size())]
+        layout += [math.prod(side.shape[2:]), side.size(1)]
     share(
-        kernels.correlate,
+        correlate,
         edges,
         _to_lanes(y, tables.out_of),
         _to_lanes(x, tables.into),
         w.view(-1).numpy(),
-        np.array([*layout, out_dim, in_dim]),
+        np.array([*layout, out_dim, in_dim, _vectors(x)]),
         *(tables.source, tables.target, *tables.into, *tables.out_of),
         *pairs,
     )
@@ -99,26 +102,28 @@ def _multiply(
     """The round along ``edges`` from the channels ``heard`` to those ``told``."""
     weight = w.flatten(3).movedim(-1, 1).contiguous()  # taps outermost: their channels adjoin
     y = x.new_empty(x.size(0), channels, *image)
-    block = math.prod(x.shape[1:]) * lanes(x.element_size())
+    block = math.prod(x.shape[1:]) * _width(x)
+    group = max(1, min(_blocks(x), PART_BYTES // (block * x.element_size())))
     parts = max(1, min(image[0], block * x.element_size() // PART_BYTES))
-    shape = [math.prod(x.shape[2:]), block, channels, *strides, w.size(1) * w.size(2), parts]
+    shape = [math.prod(x.shape[2:]), block, channels, *strides, w.size(1) * w.size(2)]
+    tasks = -(-_blocks(x) // group) * parts * len(told.size)
     y_lanes = _empty_lanes(y)
     share(
-        kernels.multiply,
-        _blocks(x) * parts * len(told.size),
+        multiply,
+        tasks,
         _to_lanes(x, heard),
         weight.view(-1).numpy(),
         y_lanes,
-        np.array(shape),
+        np.array([*shape, _blocks(x), group, parts, _vectors(x)]),
         *(*told, *edges),
         *taps,
     )
     share(
-        kernels.from_lanes,
+        from_lanes,
         _blocks(y) * len(told.size),
         y_lanes,
         y.flatten(2).numpy(),
-        lanes(y.element_size()),
+        _width(y),
         *told,
     )
     return y
@@ -127,18 +132,26 @@ def _multiply(
 def _to_lanes(x: Tensor, side: Side[Any]) -> Any:
     out = _empty_lanes(x)
     flat = x.contiguous().flatten(2).numpy()
-    width = lanes(x.element_size())
-    share(kernels.to_lanes, _blocks(x) * len(side.size), flat, out, width, *side)
+    width = _width(x)
+    share(to_lanes, _blocks(x) * len(side.size), flat, out, width, *side)
     return out
 
 
 def _empty_lanes(x: Tensor) -> Any:
-    numbers = _blocks(x) * math.prod(x.shape[1:]) * lanes(x.element_size())
+    numbers = _blocks(x) * math.prod(x.shape[1:]) * _width(x)
     return np.empty(numbers, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
 
 
+def _width(x: Tensor) -> int:
+    return lanes(x.element_size(), x.size(0))
+
+
+def _vectors(x: Tensor) -> int:
+    return _width(x) * x.element_size() // VECTOR_BYTES
+
+
 def _blocks(x: Tensor) -> int:
-    return -(-x.size(0) // lanes(x.element_size()))
+    return -(-x.size(0) // _width(x))
 
 
 # Shapes without numbers, for compilers --------------------------------------------------------

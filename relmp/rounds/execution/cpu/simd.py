@@ -1,45 +1,55 @@
-"""Register tiles: the innermost loops of a round, written as vector instructions.
+"""Vector instructions for kernels, built for LLVM.
 
-A compiler does not keep a block of sums in registers across three nested loops, so the two
-blocks are given to it as vectors: numba inlines what is built here, LLVM allocates registers
-and chooses the instructions of the machine. A vector holds one channel of ``LANES`` images.
+A compiler does not keep a block of sums in registers across nested loops. So the innermost
+blocks of the kernels are given to it as vectors: numba inlines what is built here, LLVM
+allocates registers and chooses the instructions of the machine.
 
-Arrays are flat; all offsets count elements.
+Arrays are flat, and all places count elements. Kernels are kept on disk once compiled; numba
+compiles one again when its own file changes, so remove the ``__pycache__`` beside this file
+after changing it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import llvmlite.binding
+import numba
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-_instructions: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
+Array: TypeAlias = Any
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
 _FEATURES = llvmlite.binding.get_host_cpu_features()
-_WIDE = bool(_FEATURES.get("avx512f"))
-
-VECTOR_BYTES = 64 if _WIDE else 32 if _FEATURES.get("avx2") else 16
+WIDE = bool(_FEATURES.get("avx512f"))
+"""Whether the machine has 32 registers of 64 bytes."""
+VECTOR_BYTES = 64 if WIDE else 32 if _FEATURES.get("avx2") else 16
 """Bytes of a vector register."""
-VECTORS = 2
-"""Vectors of images that a tile holds for every channel."""
-MAX_ROWS = 12 if _WIDE else 6
-"""Largest number of channels of a multiplied tile: its sums fill most of the registers."""
-MAX_SIDE = 4 if _WIDE else 3
-"""Largest number of channels on each side of a correlated tile."""
+MAX_VECTORS = 2
+"""Largest number of vectors of images that are handled together."""
 
-_INT = ir.IntType(64)
-
-
-def lanes(itemsize: int) -> int:
-    """How many images the kernels handle together, for numbers of so many bytes."""
-    return VECTORS * VECTOR_BYTES // itemsize
+compiled: Callable[[Kernel], Kernel] = numba.njit(nogil=True, cache=True, error_model="numpy")
+"""Decorator of a kernel, which threads run side by side."""
+instructions: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
+"""Decorator of a function that builds instructions."""
 
 
-class _Emitter:
+def integer(value: int) -> Any:
+    """A constant of the type of places."""
+    return ir.Constant(ir.IntType(64), value)
+
+
+def lanes(itemsize: int, images: int) -> int:
+    """How many images the kernels handle together: what leaves the fewest lanes empty."""
+    one = VECTOR_BYTES // itemsize
+    return one * min(MAX_VECTORS, max(1, 2 - -(-images // one) % 2))
+
+
+class Emitter:
     """Builds instructions on flat arrays of one element type."""
 
     def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
@@ -59,6 +69,12 @@ class _Emitter:
     def load(self, pointer: Any, index: Any) -> Any:
         place = self.builder.bitcast(self.builder.gep(pointer, [index]), self.vector.as_pointer())
         return self.builder.load(place, align=self.align)
+
+    def add_to(self, pointer: Any, index: Any, value: Any) -> None:
+        """Add a short vector to what is there."""
+        place = self.builder.bitcast(self.builder.gep(pointer, [index]), value.type.as_pointer())
+        total = self.builder.fadd(self.builder.load(place, align=self.align), value)
+        self.builder.store(total, place, align=self.align)
 
     def store(self, value: Any, pointer: Any, index: Any) -> None:
         place = self.builder.bitcast(self.builder.gep(pointer, [index]), self.vector.as_pointer())
@@ -82,19 +98,38 @@ class _Emitter:
         total = self.builder.fadd(self.builder.load(slot), product, flags=("contract",))
         self.builder.store(total, slot)
 
-    def horizontal_sum(self, vector: Any) -> Any:
-        """The sum over the lanes, halved again and again."""
-        width = self.lanes
-        index = ir.IntType(32)
-        while width > 1:
-            width //= 2
-            upper = ir.Constant(ir.VectorType(index, width), list(range(width, 2 * width)))
-            lower = ir.Constant(ir.VectorType(index, width), list(range(width)))
-            vector = self.builder.fadd(
-                self.builder.shuffle_vector(vector, vector, lower),
-                self.builder.shuffle_vector(vector, vector, upper),
-            )
-        return self.builder.extract_element(vector, ir.Constant(index, 0))
+    def shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
+        """Lanes of ``a``, or of ``b`` where a place is ``lanes`` or more."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+        return self.builder.shuffle_vector(a, b, mask)
+
+    def sums_of_lanes(self, vectors: list[Any]) -> Any:
+        """One vector whose lane i is the sum over the lanes of vector i."""
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        vectors = vectors + [zero] * (self.lanes - len(vectors))
+        step = 1
+        while len(vectors) > 1:  # two vectors become one: their sums side by side
+            own = [i if not i & step else i - step + self.lanes for i in range(self.lanes)]
+            next_ = [i + step if not i & step else i + self.lanes for i in range(self.lanes)]
+            vectors = [
+                self.builder.fadd(self.shuffle(a, b, own), self.shuffle(a, b, next_))
+                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+            step *= 2
+        return vectors[0]
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """The transpose of a square of as many vectors as lanes."""
+        step = 1
+        while step < self.lanes:  # swap the blocks beside the diagonal, ever larger ones
+            own = [i if not i & step else i - step + self.lanes for i in range(self.lanes)]
+            next_ = [i + step if not i & step else i + self.lanes for i in range(self.lanes)]
+            for i in range(self.lanes):
+                if not i & step:
+                    a, b = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = self.shuffle(a, b, own), self.shuffle(a, b, next_)
+            step *= 2
+        return rows
 
     def add(self, *terms: Any) -> Any:
         total = terms[0]
@@ -103,167 +138,16 @@ class _Emitter:
         return total
 
     def times(self, value: Any, factor: Any) -> Any:
-        factor = _INT(factor) if isinstance(factor, int) else factor
+        factor = integer(factor) if isinstance(factor, int) else factor
         return self.builder.mul(value, factor)
 
     @contextmanager
     def loop(self, start: Any, stop: Any) -> Iterator[Any]:
-        with cgutils.for_range_slice(self.builder, start, stop, _INT(1)) as (index, _):
+        with cgutils.for_range_slice(self.builder, start, stop, integer(1)) as (index, _):
             yield index
 
     @contextmanager
     def case(self, value: Any, constant: int) -> Iterator[None]:
-        equal = self.builder.icmp_signed("==", value, _INT(constant))
+        equal = self.builder.icmp_signed("==", value, integer(constant))
         with self.builder.if_then(equal):
             yield
-
-
-@_instructions
-def multiply_tile(
-    typingctx: Any,
-    rows: Any,
-    y: Any,
-    y_at: Any,
-    x: Any,
-    w: Any,
-    w_at: Any,
-    row_stride: Any,
-    channel_stride: Any,
-    tap_stride: Any,
-    edge_x: Any,
-    edge_w: Any,
-    edge_channels: Any,
-    edge_start: Any,
-    edge_stop: Any,
-    pixels: Any,
-    tap_x: Any,
-    tap_w: Any,
-    tap_start: Any,
-    tap_stop: Any,
-) -> Any:
-    """``y[y_at + r] = sum over edges, taps and channels of w * x`` for ``rows`` channels r.
-
-    For edge e, tap t and channel k, ``x`` is read at ``edge_x[e] * pixels + tap_x[t] *
-    edge_channels[e] + k`` (in units of the images held together) and ``w`` at ``w_at +
-    edge_w[e] + tap_w[t] * tap_stride + r * row_stride + k * channel_stride``.
-    """
-    signature = types.void(
-        rows, y, y_at, x, w, w_at, row_stride, channel_stride, tap_stride, edge_x, edge_w,
-        edge_channels, edge_start, edge_stop, pixels, tap_x, tap_w, tap_start, tap_stop,
-    )  # fmt: skip
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        emit = _Emitter(context, builder, y.dtype)
-        (count, _, y_at, _, _, w_at, row_step, channel_step, tap_step,
-         _, _, _, edge_start, edge_stop, pixels, _, _, tap_start, tap_stop) = args  # fmt: skip
-        arrays = {i: emit.data(sig.args[i], args[i]) for i in (1, 3, 4, 9, 10, 11, 15, 16)}
-        unit = VECTORS * emit.lanes
-
-        def body(tile: int) -> None:
-            sums = emit.registers(tile * VECTORS)
-            row_offsets = [emit.times(row_step, row) for row in range(tile)]
-            with emit.loop(edge_start, edge_stop) as edge:
-                edge_in = emit.times(emit.number(arrays[9], edge), pixels)
-                edge_weight = emit.add(w_at, emit.number(arrays[10], edge))
-                channels = emit.number(arrays[11], edge)
-                with emit.loop(tap_start, tap_stop) as tap:
-                    pixel_at = emit.times(emit.number(arrays[15], tap), channels)
-                    x_at = emit.times(emit.add(edge_in, pixel_at), unit)
-                    tap_number = emit.number(arrays[16], tap)
-                    weight_at = emit.add(edge_weight, emit.times(tap_number, tap_step))
-                    with emit.loop(_INT(0), channels) as channel:
-                        here = emit.add(x_at, emit.times(channel, unit))
-                        values = [
-                            emit.load(arrays[3], emit.add(here, _INT(v * emit.lanes)))
-                            for v in range(VECTORS)
-                        ]
-                        weight = emit.add(weight_at, emit.times(channel, channel_step))
-                        for row in range(tile):
-                            scalar = emit.number(arrays[4], emit.add(weight, row_offsets[row]))
-                            factor = emit.broadcast(scalar)
-                            for v in range(VECTORS):
-                                emit.accumulate(sums[row * VECTORS + v], factor, values[v])
-            for number, slot in enumerate(sums):
-                place = emit.add(emit.times(y_at, unit), _INT(number * emit.lanes))
-                emit.store(builder.load(slot), arrays[1], place)
-
-        for tile in range(1, MAX_ROWS + 1):
-            with emit.case(count, tile):
-                body(tile)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
-@_instructions
-def correlate_tile(
-    typingctx: Any,
-    rows: Any,
-    columns: Any,
-    w: Any,
-    w_at: Any,
-    row_stride: Any,
-    y: Any,
-    y_at: Any,
-    y_channels: Any,
-    pair_y: Any,
-    x: Any,
-    x_at: Any,
-    x_channels: Any,
-    pair_x: Any,
-    pair_start: Any,
-    pair_stop: Any,
-) -> Any:
-    """``w[w_at + r * row_stride + k] += sum over pairs and images of y * x``, a small matrix.
-
-    For pair p, ``y`` is read at ``y_at + pair_y[p] * y_channels + r`` and ``x`` at ``x_at +
-    pair_x[p] * x_channels + k``, in units of the images held together.
-    """
-    signature = types.void(
-        rows, columns, w, w_at, row_stride, y, y_at, y_channels, pair_y,
-        x, x_at, x_channels, pair_x, pair_start, pair_stop,
-    )  # fmt: skip
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        emit = _Emitter(context, builder, w.dtype)
-        (row_count, column_count, _, w_at, row_step, _, y_at, y_channels, _,
-         _, x_at, x_channels, _, start, stop) = args  # fmt: skip
-        arrays = {i: emit.data(sig.args[i], args[i]) for i in (2, 5, 8, 9, 12)}
-        unit = VECTORS * emit.lanes
-
-        def body(height: int, width: int) -> None:
-            sums = emit.registers(height * width)
-            with emit.loop(start, stop) as pair:
-                y_pixel = emit.times(emit.number(arrays[8], pair), y_channels)
-                x_pixel = emit.times(emit.number(arrays[12], pair), x_channels)
-                y_here = emit.times(emit.add(y_at, y_pixel), unit)
-                x_here = emit.times(emit.add(x_at, x_pixel), unit)
-                for v in range(VECTORS):
-                    y_values, x_values = (
-                        [
-                            emit.load(
-                                arrays[number],
-                                emit.add(base, _INT(i * unit + v * emit.lanes)),
-                            )
-                            for i in range(size)
-                        ]
-                        for number, base, size in ((5, y_here, height), (9, x_here, width))
-                    )
-                    for row in range(height):
-                        for column in range(width):
-                            slot = sums[row * width + column]
-                            emit.accumulate(slot, y_values[row], x_values[column])
-            for row in range(height):
-                for column in range(width):
-                    at = emit.add(w_at, emit.times(row_step, row), _INT(column))
-                    place = builder.gep(arrays[2], [at])
-                    total = emit.horizontal_sum(builder.load(sums[row * width + column]))
-                    builder.store(builder.fadd(builder.load(place), total), place)
-
-        for height in range(1, MAX_SIDE + 1):
-            for width in range(1, MAX_SIDE + 1):
-                with emit.case(row_count, height), emit.case(column_count, width):
-                    body(height, width)
-        return context.get_dummy_value()
-
-    return signature, codegen
