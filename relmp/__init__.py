@@ -9,15 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relmp.analysis import analyse as analyse
     from relmp.analysis import find_sweet_spot as find_sweet_spot
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
+    from relmp.analysis import summarise as summarise
     from relmp.graphs import RelationalGraph as RelationalGraph
+    from relmp.graphs import clustering_preserving_rewire as clustering_preserving_rewire
+    from relmp.graphs import coarsen as coarsen
     from relmp.graphs import create_graph as create_graph
+    from relmp.graphs import degree_preserving_rewire as degree_preserving_rewire
+    from relmp.graphs import find_graph as find_graph
+    from relmp.graphs import load_connectome as load_connectome
+    from relmp.graphs import load_graph as load_graph
+    from relmp.graphs import measure_graphs as measure_graphs
     from relmp.graphs import sample_graphs as sample_graphs
+    from relmp.graphs import save_graph as save_graph
+    from relmp.graphs import sweep_design_space as sweep_design_space
     from relmp.models import count_flops as count_flops
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
     from relmp.models import match_flops as match_flops
+    from relmp.models import relationalize as relationalize
+    from relmp.models import summary as summary
+    from relmp.models import to_dense as to_dense
+    from relmp.models import verify as verify
     from relmp.rounds import Conv2dMessage as Conv2dMessage
     from relmp.rounds import LinearMessage as LinearMessage
     from relmp.rounds import Message as Message
@@ -31,7 +46,20 @@ if TYPE_CHECKING:
     from relmp.training import train as train
 
 _HOMES = {
-    "relmp.graphs": ("RelationalGraph", "create_graph", "sample_graphs"),
+    "relmp.graphs": (
+        "RelationalGraph",
+        "clustering_preserving_rewire",
+        "coarsen",
+        "create_graph",
+        "degree_preserving_rewire",
+        "find_graph",
+        "load_connectome",
+        "load_graph",
+        "measure_graphs",
+        "sample_graphs",
+        "save_graph",
+        "sweep_design_space",
+    ),
     "relmp.rounds": (
         "Conv2dMessage",
         "LinearMessage",
@@ -40,10 +68,19 @@ _HOMES = {
         "RelationalLinear",
         "Round",
     ),
-    "relmp.models": ("count_flops", "count_parameters", "create_model", "match_flops"),
+    "relmp.models": (
+        "count_flops",
+        "count_parameters",
+        "create_model",
+        "match_flops",
+        "relationalize",
+        "summary",
+        "to_dense",
+        "verify",
+    ),
     "relmp.training": ("load_data", "load_run", "train"),
     "relmp.sweep": ("collect", "run_sweep"),
-    "relmp.analysis": ("find_sweet_spot", "plot_sweet_spot"),
+    "relmp.analysis": ("analyse", "find_sweet_spot", "plot_sweet_spot", "summarise"),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -13,6 +13,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from relmp.cli_analyse import AnalyseCommand
+from relmp.cli_graphs import GraphsCommand
+
 
 @dataclass(frozen=True)
 class Train:
@@ -195,6 +198,8 @@ class Sweep:
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
+    | Annotated[GraphsCommand, tyro.conf.subcommand("graphs")]
 )
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from relmp.analysis.figures import plot_sweet_spot
-from relmp.analysis.results import MEASURES, Results
-from relmp.analysis.summary import summarise
-from relmp.analysis.sweet_spot import find_sweet_spot
+from relmp.analysis.conclusions import Conclusions, as_json, conclude
+from relmp.analysis.figures import (
+    plot_best,
+    plot_epochs,
+    plot_slices,
+    plot_surface,
+    plot_sweet_spot,
+    plot_tasks,
+)
+from relmp.analysis.output import OutputFolder
+from relmp.analysis.report import write_report
+from relmp.analysis.results import MEASURES, Results, listing
+from relmp.analysis.transfer import compare_tasks
+from relmp.graphs import RelationalGraph
 
 
 def analyse(
@@ -24,17 +31,26 @@ def analyse(
     *,
     measures: Sequence[str] = MEASURES,
     error: str = "test_error",
+    epoch: int | None = None,
+    graphs: Mapping[str, RelationalGraph] | None = None,
+    landmarks: Iterable[RelationalGraph] = (),
 ) -> str:
-    """Analyse one task's results and write what was found.
+    """Analyse results and write what was found.
 
-    Writes ``results.csv`` and ``results.parquet`` (the table), ``sweet_spot.png`` and
-    ``.pdf`` (the heat map), ``analysis.json`` (every number) and ``summary.txt``.
+    Writes ``results.csv`` and ``results.parquet`` (the table), every figure as PNG and PDF,
+    ``analysis.json`` (every number), ``summary.txt`` and ``report.html`` (the interactive
+    report, one file). With several tasks, figures and report lie in a folder for each, and the
+    tasks are compared.
 
     Args:
         source: A table of results, or the folder of a sweep.
         out: Folder to write into; made if it is missing.
         measures: The two columns that span the map.
         error: The column to compare, lower is better.
+        epoch: Compare at this epoch and disregard later ones; the last by default.
+        graphs: The graphs behind the table's keys, for the report to draw; a sweep's folder
+            holds its own.
+        landmarks: Further graphs to place on the map, such as connectomes.
 
     Returns:
         The conclusions, in plain sentences.
@@ -43,55 +59,68 @@ def analyse(
         ValueError: If the source holds nothing that can be analysed, or ``out`` cannot be
             written to.
     """
-    table = source if isinstance(source, pd.DataFrame) else _collect(Path(source))
-    results = Results.of(table, measures=measures, error=error)
-    spot = find_sweet_spot(results)
-    summary = summarise(results)
-    text = f"{results.task}: {summary.describe()}\n{spot.describe()}\n"
-    numbers = {"task": results.task, "summary": summary, "sweet_spot": spot}
-    folder = _writable(Path(out))
-    try:
-        table.to_csv(folder / "results.csv", index=False)
-        table.to_parquet(folder / "results.parquet", index=False)
-        figure = plot_sweet_spot(results, spot)
-        for suffix in ("png", "pdf"):
-            figure.savefig(folder / f"sweet_spot.{suffix}", dpi=150)
-        (folder / "analysis.json").write_text(json.dumps(as_json(numbers), indent=1) + "\n")
-        (folder / "summary.txt").write_text(text)
-    except OSError as problem:
-        raise ValueError(f"{folder} could not be written to: {problem.strerror}.") from None
+    table, stored = (source, {}) if isinstance(source, pd.DataFrame) else _read(Path(source))
+    if epoch is not None:
+        table = _until(table, epoch)
+    drawn = {**stored, **(graphs or {})}
+    landmarks = tuple(landmarks)
+    tasks = [Results.of(rows, measures=measures, error=error) for rows in _by_task(table)]
+    folder = OutputFolder(out)
+    concluded = [conclude(task, landmarks) for task in tasks]
+    folder.write_table("results", table)
+    for results, conclusions in zip(tasks, concluded, strict=True):
+        name = results.task.replace(" on ", "_")
+        own = folder if len(tasks) == 1 else folder / name
+        for label, figure in _figures(results, conclusions):
+            own.write_figure(label, figure)
+        own.write_text("report.html", write_report(results, conclusions, drawn))
+    transfer = [compare_tasks(first, second) for first, second in combinations(tasks, 2)]
+    for first, second in combinations(tasks, 2):
+        label = f"{first.task}_against_{second.task}".replace(" on ", "_")
+        folder.write_figure(label, plot_tasks(first, second))
+    text = "\n".join(
+        [
+            *(conclusions.describe() for conclusions in concluded),
+            *(str(one) for pair in transfer for one in pair.values() if one is not None),
+            "",
+        ]
+    )
+    folder.write_text("summary.txt", text)
+    folder.write_json("analysis.json", as_json({"tasks": concluded, "transfer": transfer}))
     return text
 
 
-def as_json(value: Any) -> Any:
-    """Plain JSON values: dataclasses and tables become objects, NaN and infinity null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, pd.DataFrame):
-        return [as_json(row) for row in value.to_dict("records")]
-    if isinstance(value, dict):
-        return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [as_json(item) for item in value]
-    if isinstance(value, np.generic):
-        return as_json(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _figures(results: Results, conclusions: Conclusions) -> Iterator[tuple[str, Figure]]:
+    spot, landmarks = conclusions.sweet_spot, conclusions.landmarks
+    yield "sweet_spot", plot_sweet_spot(results, spot, landmarks=landmarks)
+    if len(results.sparse) > 100:  # the paper's resolutions of 449 and 3,942 graphs
+        yield "map_thirds", plot_sweet_spot(results, spot, fineness=3)
+        yield "map_ninths", plot_sweet_spot(results, spot, fineness=9)
+    yield "slices", plot_slices(results)
+    yield "best", plot_best(conclusions.summary, results.task)
+    if conclusions.surface is not None:
+        yield "surface", plot_surface(results, conclusions.surface, spot)
+    if conclusions.identification.epochs:
+        yield "epochs", plot_epochs(conclusions.identification.epochs)
 
 
-def _collect(folder: Path) -> pd.DataFrame:
-    from relmp.sweep import collect
+def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, RelationalGraph]]:
+    from relmp.sweep import collect, stored_graphs
 
-    table: pd.DataFrame = collect(folder, epochs="all")
-    return table
+    table = collect(folder, epochs="all")
+    return table, {graph.key: graph for graph in stored_graphs(folder)}
 
 
-def _writable(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
+def _until(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
+    epochs = sorted(table["epoch"].unique()) if "epoch" in table.columns else []
+    if epoch not in epochs:
         raise ValueError(
-            f"{folder} cannot be made: {problem.strerror}; name a folder that can be written to."
-        ) from None
-    return folder
+            f"No run has a record of epoch {epoch}; there are {listing(epochs) or 'none'}."
+        )
+    return table[table["epoch"] <= epoch]
+
+
+def _by_task(table: pd.DataFrame) -> list[pd.DataFrame]:
+    if table.empty or not {"model", "data"} <= set(table.columns):
+        return [table]  # Results says what is wrong
+    return [rows for _, rows in table.groupby(["model", "data"], sort=False)]

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from relmp.analysis.fits import design
 from relmp.analysis.results import SYMBOLS, Array, Results
+from relmp.analysis.rule import Rule
 from relmp.analysis.sweet_spot import SweetSpot
 
 PERMUTATIONS = 1999
@@ -109,7 +110,9 @@ class Matched:
         control: The column that is matched.
         raw: Mean error outside minus inside, over all graphs.
         matched: The same within bands of the control, weighted by the graphs inside.
-        p_value: One-tailed, by permuting graphs within bands.
+        by_chance: What ``matched`` is on average where only the control matters: the rectangle
+            was found on the same runs, and flatters itself by as much.
+        p_value: One-tailed: how often ``matched`` is as large where only the control matters.
         bands: Number of bands that hold both kinds of graphs.
         inside: Number of graphs inside in these bands.
     """
@@ -117,16 +120,18 @@ class Matched:
     control: str
     raw: float
     matched: float
+    by_chance: float
     p_value: float
     bands: int
     inside: int
 
     def __str__(self) -> str:
-        p = "< 0.001" if self.p_value < 0.001 else f"= {self.p_value:.3f}"
+        p = "< 0.01" if self.p_value < 0.01 else f"= {self.p_value:.2f}"
         return (
             f"Graphs in the sweet spot are {self.raw:.2f} lower in error than those outside; "
-            f"against outside graphs of the same {self.control}, {self.matched:.2f} lower "
-            f"(p {p}, {self.inside} graphs in {self.bands} bands)."
+            f"against outside graphs of the same {self.control}, {self.matched:z.2f} lower, where "
+            f"{self.by_chance:z.2f} would come by chance (p {p}, {self.inside} graphs in "
+            f"{self.bands} bands)."
         )
 
 
@@ -136,66 +141,80 @@ def match_controls(
     control: str = "density",
     *,
     bands: int = 20,
+    samples: int = 199,
     seed: int = 0,
 ) -> Matched | None:
     """Compare the sweet spot with its outside at equal density or width.
+
+    The test lets graphs of a band change places and finds the rectangle anew each time, so it
+    allows for the rectangle having been found on the runs it is judged by.
 
     Args:
         table: The results that ``spot`` was found in.
         spot: What ``find_sweet_spot`` said.
         control: The column to match.
         bands: Number of equally filled bands of the control.
-        seed: Draws the permutations.
+        samples: How often the graphs change places.
+        seed: Draws the places.
 
     Returns:
         None where there is no spot, or no band holds graphs inside and outside.
     """
     results = Results.of(table, measures=spot.measures)
-    sparse = results.sparse
-    inside = spot.contains(sparse[list(spot.measures)].to_numpy(dtype=np.float64))
-    y = sparse["mean"].to_numpy(dtype=np.float64)
-    if not inside.any() or inside.all():
+    if spot.ranges is None:
         return None
-    quantiles = min(bands, max(1, len(sparse) // 5))
-    band = pd.qcut(sparse[control], quantiles, labels=False, duplicates="drop")
-    codes = np.asarray(band, dtype=np.int64)
-    strata = [np.flatnonzero(codes == code) for code in np.unique(codes)]
-    strata = [rows for rows in strata if inside[rows].any() and not inside[rows].all()]
-    if not strata:
+    block = results.block
+    errors = block.to_numpy(dtype=np.float64)
+    points = results.place(block.index)
+    sparse = ~results.graphs.loc[block.index, "complete"].to_numpy(dtype=np.bool_)
+    strata = _bands(results.graphs.loc[block.index, control][sparse], bands, sparse)
+    inside = spot.contains(points)
+    observed = _difference(errors.mean(axis=1), inside, strata)
+    if observed is None:
         return None
-
-    def difference(errors: Array) -> float:
-        gaps = [errors[r[~inside[r]]].mean() - errors[r[inside[r]]].mean() for r in strata]
-        return float(np.average(gaps, weights=[inside[r].sum() for r in strata]))
-
+    rule = Rule.of(results, spot.alpha, spot.correction)
     rng = np.random.default_rng(seed)
-    observed, beyond = difference(y), 0
-    for _ in range(PERMUTATIONS):
-        drawn = y.copy()
+    chance = []
+    for _ in range(samples):
+        order = np.arange(len(errors))
         for rows in strata:
-            drawn[rows] = rng.permutation(drawn[rows])
-        beyond += difference(drawn) >= observed
+            order[rows] = rng.permutation(rows)
+        low, high = rule.corners(rule.kept(errors[order]))
+        again = ((points >= low - 1e-9) & (points <= high + 1e-9)).all(axis=1)
+        found = _difference(errors[order].mean(axis=1), again, strata)
+        chance.append(0.0 if found is None else found)
+    means = errors.mean(axis=1)
+    used = [rows for rows in strata if inside[rows].any() and not inside[rows].all()]
     return Matched(
         control,
-        float(y[~inside].mean() - y[inside].mean()),
+        float(means[sparse & ~inside].mean() - means[sparse & inside].mean()),
         observed,
-        (1 + beyond) / (1 + PERMUTATIONS),
-        len(strata),
-        int(sum(inside[rows].sum() for rows in strata)),
+        float(np.mean(chance)),
+        float((1 + (np.array(chance) >= observed).sum()) / (1 + samples)),
+        len(used),
+        int(sum(inside[rows].sum() for rows in used)),
     )
 
 
-def noise_share(results: Results) -> float | None:
-    """Share of the variance between graphs' means that is noise of the seeds; None if unknown.
+def _bands(
+    values: pd.Series, bands: int, sparse: npt.NDArray[np.bool_]
+) -> list[npt.NDArray[np.intp]]:
+    """Rows of the graphs in each band of the control, the complete graph left out."""
+    quantiles = min(bands, max(1, len(values) // 5))
+    codes = np.asarray(pd.qcut(values, quantiles, labels=False, duplicates="drop"))
+    rows = np.flatnonzero(sparse)
+    return [rows[codes == code] for code in np.unique(codes)]
 
-    No fit can be expected to explain this share.
-    """
-    block = results.block[results.block.index.isin(results.sparse.index)].to_numpy(dtype=np.float64)
-    if block.shape[1] < 2 or len(block) < 2 or not np.ptp(block):
+
+def _difference(
+    means: Array, inside: npt.NDArray[np.bool_], strata: list[npt.NDArray[np.intp]]
+) -> float | None:
+    """Outside minus inside within bands, weighted by the graphs inside; None without a pair."""
+    used = [rows for rows in strata if inside[rows].any() and not inside[rows].all()]
+    if not used:
         return None
-    noise = float(block.var(axis=1, ddof=1).mean()) / block.shape[1]
-    between = float(stats.tvar(block.mean(axis=1)))
-    return min(1.0, noise / between)
+    gaps = [means[r[~inside[r]]].mean() - means[r[inside[r]]].mean() for r in used]
+    return float(np.average(gaps, weights=[inside[r].sum() for r in used]))
 
 
 def _scaled(x: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 from sklearn.kernel_approximation import Nystroem
+from threadpoolctl import threadpool_limits
 
 from relmp.analysis.results import Array
 
@@ -36,7 +37,9 @@ def dependence(x: Array, y: Array, *, seed: int = 0) -> float:
     kernel = Nystroem(
         gamma=1 / (2 * _LENGTH**2), n_components=min(len(x), _FEATURES), random_state=seed
     )
-    features = kernel.fit_transform((x - x.mean(axis=0)) / np.where(spread > 0, spread, 1))
+    # Threads cost more than they gain on matrices this small, most of all on a busy machine.
+    with threadpool_limits(1):
+        features = kernel.fit_transform((x - x.mean(axis=0)) / np.where(spread > 0, spread, 1))
     features = features - features.mean(axis=0)
 
     def smooth_part(shuffled: Array, axis: int = -1) -> Array:

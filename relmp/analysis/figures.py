@@ -8,17 +8,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from relmp.analysis.results import Results
-from relmp.analysis.sweet_spot import SweetSpot, cell_numbers, grid_of
+from relmp.analysis.fits import fit_slice, slice_of
+from relmp.analysis.identification import EarlyEpoch
+from relmp.analysis.results import SYMBOLS, Array, Results
+from relmp.analysis.rule import cell_numbers, grid_of
+from relmp.analysis.summary import Summary
+from relmp.analysis.surface import Surface
+from relmp.analysis.sweet_spot import SweetSpot
+from relmp.analysis.transfer import bin_means
 
 LABELS = {
     "clustering": "clustering coefficient C",
     "path_length": "average path length L",
     "test_error": "test error (%)",
 }
+COLOURS = "viridis_r"
+"""Of errors: light is low."""
 
 
-def plot_sweet_spot(table: pd.DataFrame | Results, spot: SweetSpot, *, fineness: int = 1) -> Figure:
+def plot_sweet_spot(
+    table: pd.DataFrame | Results,
+    spot: SweetSpot,
+    *,
+    fineness: int = 1,
+    landmarks: pd.DataFrame | None = None,
+) -> Figure:
     """Heat map of the error over the two measures.
 
     Colour is the mean error of the graphs in a cell. A star marks the complete graph, a circle
@@ -28,28 +42,152 @@ def plot_sweet_spot(table: pd.DataFrame | Results, spot: SweetSpot, *, fineness:
         table: The results that ``spot`` was found in.
         spot: What ``find_sweet_spot`` said.
         fineness: Cells a side of a bin: 1, 3 and 9 are the paper's three resolutions.
+        landmarks: Further graphs to mark by name (from ``place_graphs``).
     """
     results = Results.of(table, measures=spot.measures)
-    figure = Figure(figsize=(7.0, 5.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _figure()
     _heat_map(figure, axes, results, fineness)
     _mark_graphs(axes, results)
-    if spot.ranges is not None:
-        (left, right), (low, high) = spot.ranges
-        axes.add_patch(
-            Rectangle(
-                (left, low),
-                max(right - left, 1e-9),
-                max(high - low, 1e-9),
-                fill=False,
-                edgecolor="black",
-                linewidth=1.8,
-                label="sweet spot",
-            )
-        )
+    _mark_spot(axes, spot)
+    if landmarks is not None and len(landmarks):
+        x, y = (landmarks[measure] for measure in spot.measures)
+        axes.plot(x, y, "D", color="orange", markeredgecolor="black", label="other graphs")
+        for name, at_x, at_y in zip(landmarks["graph"], x, y, strict=True):
+            axes.annotate(name, (at_x, at_y), xytext=(6, 4), textcoords="offset points")
     axes.set_title(results.task if spot.found else f"{results.task}: no sweet spot can be named")
     axes.legend(loc="upper right", framealpha=0.9)
     return figure
+
+
+def plot_slices(table: pd.DataFrame | Results) -> Figure:
+    """Error over each measure in a slice of the other, with quadratic fits."""
+    results = Results.of(table)
+    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+    for axes, over in zip(figure.subplots(1, 2), results.measures, strict=True):
+        graphs = slice_of(results, over)
+        (other,) = [measure for measure in results.measures if measure != over]
+        axes.plot(graphs[over], graphs["mean"], ".", alpha=0.4, label="graphs")
+        fit = fit_slice(results, over)
+        if fit is not None:
+            x = np.linspace(graphs[over].min(), graphs[over].max(), 200)
+            lowest = "" if fit.vertex is None else f", lowest at {fit.vertex[0]:.2f}"
+            axes.plot(x, fit(x), color="red", label=f"quadratic, R2 = {fit.r2:.2f}{lowest}")
+        low, high = (graphs[other].min(), graphs[other].max()) if len(graphs) else (0, 0)
+        axes.set_title(f"{len(graphs)} graphs, {SYMBOLS.get(other, other)} {low:.2f} to {high:.2f}")
+        axes.set_xlabel(LABELS.get(over, over))
+        axes.set_ylabel(LABELS.get(results.error, results.error))
+        axes.legend()
+    return figure
+
+
+def plot_best(summary: Summary, task: str) -> Figure:
+    """The best graphs against the complete graph, with deviations and n."""
+    figure, axes = _figure()
+    bars = [("lowest mean", summary.lowest[1]), ("lowest mean\n+ deviation", summary.cautious[1])]
+    if summary.complete is not None:
+        bars.insert(0, ("complete graph", summary.complete))
+    for place, (_, value) in enumerate(bars):
+        axes.errorbar(place, value.mean, yerr=value.deviation, fmt="o", capsize=6, color="black")
+        axes.annotate(
+            f"{value.mean:.2f} +- {value.deviation:.2f}\nn = {value.n}",
+            (place, value.mean), xytext=(10, 0), textcoords="offset points", va="center",
+        )  # fmt: skip
+    labels = [name for name, _ in bars]
+    if summary.choice is not None:
+        axes.plot(len(bars), summary.choice.honest, "D", color="tab:blue")
+        axes.annotate(
+            f"{summary.choice.honest:.2f}", (len(bars), summary.choice.honest),
+            xytext=(10, 0), textcoords="offset points", va="center",
+        )  # fmt: skip
+        labels.append("best on half of the\nseeds, on the others")
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xlim(-0.5, len(labels) - 0.2)
+    axes.set_ylabel("error")
+    axes.set_title(task)
+    return figure
+
+
+def plot_surface(results: Results, surface: Surface, spot: SweetSpot) -> Figure:
+    """The smooth surface, its deviation, and where it beats the complete graph."""
+    panels = [
+        ("expected error", surface.mean, COLOURS),
+        ("its deviation", surface.deviation, "Reds"),
+    ]
+    if surface.beats_complete is not None:
+        panels.append(
+            ("probability of beating\nthe complete graph", surface.beats_complete, "RdYlGn")
+        )
+    figure = Figure(figsize=(4.6 * len(panels), 4.2), layout="constrained")
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, values, colours) in zip(every, panels, strict=True):
+        limits = {"vmin": 0, "vmax": 1} if "probability" in title else {}
+        mesh = axes.pcolormesh(
+            surface.x, surface.y, np.ma.masked_invalid(values), cmap=colours, rasterized=True,
+            shading="nearest", **limits,
+        )  # fmt: skip
+        figure.colorbar(mesh, ax=axes)
+        _mark_spot(axes, spot)
+        axes.set_title(title)
+        _label_measures(axes, results)
+    return figure
+
+
+def plot_epochs(epochs: tuple[EarlyEpoch, ...]) -> Figure:
+    """Correlation of early epochs with the last, with 95 % intervals."""
+    figure, axes = _figure()
+    x = [epoch.epoch for epoch in epochs]
+    r = np.array([epoch.graphs.pearson for epoch in epochs])
+    low, high = np.array([epoch.graphs.interval for epoch in epochs]).T
+    axes.errorbar(x, r, yerr=[r - low, high - r], fmt="o-", capsize=4)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("correlation with the last epoch")
+    axes.set_ylim(top=1.02)
+    return figure
+
+
+def plot_tasks(first: Results, second: Results) -> Figure:
+    """Errors of two tasks against each other, a point a bin."""
+    figure, axes = _figure()
+    pairs = pd.concat([bin_means(first), bin_means(second)], axis=1, join="inner")
+    points = pairs.to_numpy(dtype=np.float64)
+    complete = np.asarray(pairs.index == "complete")
+    axes.plot(points[~complete, 0], points[~complete, 1], "o", label="bins")
+    axes.plot(points[complete, 0], points[complete, 1], "*", color="red", markersize=13,
+              label="complete graph")  # fmt: skip
+    axes.set_xlabel(f"error, {first.task}")
+    axes.set_ylabel(f"error, {second.task}")
+    axes.legend()
+    return figure
+
+
+def plot_training(trace: pd.DataFrame) -> Figure:
+    """C and L of a dense network's weights in the course of training, from ``trace_training``.
+
+    A line a weight and density, from a ring (first epoch) to a disc (last); crosses are the
+    control, the same weights in random places. Graphs that fall apart have no L and are left out.
+    """
+    figure, axes = _figure()
+    for (weight, density), rows in trace.groupby(["weight", "density"]):
+        rows = rows[np.isfinite(rows["path_length"])].sort_values("epoch")
+        label = f"{weight}, density {density:.2f}"
+        (line,) = axes.plot(rows["clustering"], rows["path_length"], ".-", label=label)
+        ends = rows.iloc[[0, -1]] if len(rows) else rows
+        axes.scatter(
+            ends["clustering"], ends["path_length"], s=70, edgecolors=line.get_color(),
+            facecolors=["none", line.get_color()][: len(ends)], zorder=3,
+        )  # fmt: skip
+        axes.plot(
+            rows["control_clustering"], rows["control_path_length"], "x", color=line.get_color()
+        )
+    axes.set_xlabel(LABELS["clustering"])
+    axes.set_ylabel(LABELS["path_length"])
+    axes.legend(fontsize="small")
+    return figure
+
+
+def _figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.0, 5.2), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def _heat_map(figure: Figure, axes: Axes, results: Results, fineness: int) -> None:
@@ -59,20 +197,40 @@ def _heat_map(figure: Figure, axes: Axes, results: Results, fineness: int) -> No
         for measure in results.measures
     )
     (x0, dx), (y0, dy) = (grid_of(results, measure) for measure in results.measures)
-    dx, dy = dx / fineness, dy / fineness
     means = graphs["mean"].groupby([row, column]).mean()
-    image = np.full((row.max() + 1, column.max() + 1), np.nan)
+    image: Array = np.full((row.max() + 1, column.max() + 1), np.nan)
     image[means.index.get_level_values(0), means.index.get_level_values(1)] = means
     mesh = axes.pcolormesh(
-        x0 + dx * np.arange(image.shape[1] + 1),
-        y0 + dy * np.arange(image.shape[0] + 1),
+        x0 + dx / fineness * np.arange(image.shape[1] + 1),
+        y0 + dy / fineness * np.arange(image.shape[0] + 1),
         np.ma.masked_invalid(image),
-        cmap="viridis_r",
+        cmap=COLOURS,
         rasterized=True,
     )
     figure.colorbar(mesh, ax=axes, label=LABELS.get(results.error, results.error))
+    _label_measures(axes, results)
+
+
+def _label_measures(axes: Axes, results: Results) -> None:
     axes.set_xlabel(LABELS.get(results.measures[0], results.measures[0]))
     axes.set_ylabel(LABELS.get(results.measures[1], results.measures[1]))
+
+
+def _mark_spot(axes: Axes, spot: SweetSpot) -> None:
+    if spot.ranges is None:
+        return
+    (left, right), (low, high) = spot.ranges
+    axes.add_patch(
+        Rectangle(
+            (left, low),
+            max(right - left, 1e-9),
+            max(high - low, 1e-9),
+            fill=False,
+            edgecolor="black",
+            linewidth=1.8,
+            label="sweet spot",
+        )
+    )
 
 
 def _mark_graphs(axes: Axes, results: Results) -> None:

@@ -97,6 +97,11 @@ def slice_of(
     results: Results, over: str, within: dict[str, tuple[float, float]] | None = None
 ) -> pd.DataFrame:
     """The graphs, without the complete one, that ``fit_slice`` fits."""
+    if over not in results.measures:
+        raise ValueError(
+            f"The axis of a slice is one of the map's measures, {' or '.join(results.measures)}, "
+            f"but is '{over}'."
+        )
     (other,) = [measure for measure in results.measures if measure != over]
     values = results.sparse[other]
     low, high = (within or SLICES).get(other, tuple(values.quantile([0.25, 0.75])))

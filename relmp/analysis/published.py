@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relmp.analysis.results import COLUMNS
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.graphs.design_space import PROBABILITIES, degrees
 
@@ -46,6 +45,8 @@ def read_published(folders: Iterable[str | Path]) -> Published:
         ValueError: If a folder holds no results, a file is damaged or holds pickled objects,
             or a graph cannot be generated from its settings.
     """
+    from relmp.sweep.store import COLUMNS  # loads torch, which nothing else here needs
+
     pairs = [pair for folder in folders for pair in _pairs(Path(folder))]
     if not pairs:
         raise ValueError("No folder of published results was given; name at least one.")

@@ -1,8 +1,8 @@
 """One task's results in the forms that statistics need: runs, graphs, graphs x seeds.
 
-Every analysis starts from a table with one row a run at one epoch (the columns are
-``COLUMNS``). ``Results`` checks it, says in words what it had to leave out, and holds the
-final errors by graph and seed. Nothing is filled in.
+Every analysis starts from a table with one row a run at one epoch (its columns are those of
+``relmp.sweep.collect``). ``Results`` checks it, says in words what it had to leave out, and
+holds the final errors by graph and seed. Nothing is filled in.
 """
 
 from __future__ import annotations
@@ -23,13 +23,6 @@ MEASURES = ("clustering", "path_length")
 
 SYMBOLS = {"clustering": "C", "path_length": "L", "density": "density", "width": "width"}
 """How a measure is written in figures and sentences; any other is written as its name."""
-
-COLUMNS = (
-    "run", "model", "data", "graph", "graph_key", "num_nodes", "density", "clustering",
-    "path_length", "width", "flops", "parameters", "seed", "epoch", "train_loss", "train_error",
-    "test_loss", "test_error", "seconds",
-)  # fmt: skip
-"""The columns of a table of results, whatever it came from."""
 
 _NEEDED = ("run", "model", "data", "graph", "graph_key", "density", "seed", "epoch")
 
@@ -61,6 +54,8 @@ class Results:
         error: str = "test_error",
     ) -> Results:
         """Check a table and separate what can be used from what cannot.
+
+        ``Results`` are returned as they are, with the measures and the error they have.
 
         Raises:
             ValueError: If a column is missing, the table is empty, it holds several tasks or

@@ -6,8 +6,7 @@ reported on the others, and everything stands beside the complete graph's mean, 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +15,8 @@ from scipy import stats
 
 from relmp.analysis.fits import Quadratic, fit_surface
 from relmp.analysis.results import SYMBOLS, Results, listing, plural
+from relmp.analysis.selection import Choice, Interval, choose_and_judge
 from relmp.analysis.sweet_spot import SweetSpot
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -31,29 +29,6 @@ class Mean:
 
     def __str__(self) -> str:
         return f"{self.mean:.2f} +- {self.deviation:.2f} (n = {self.n})"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Graphs chosen on some seeds and judged on others.
-
-    Attributes:
-        shown: Mean error of the chosen graphs on the seeds that chose them.
-        honest: Their mean error on the other seeds.
-        gain: How much lower than the complete graph that is, on the same other seeds; NaN
-            without a complete graph.
-        interval: 95 % interval of ``gain`` over the splits (of ``honest`` without a complete
-            graph); NaN where there is a single split.
-        splits: How many ways of splitting the seeds were averaged.
-        top: How many graphs each of them chose.
-    """
-
-    shown: float
-    honest: float
-    gain: float
-    interval: Interval
-    splits: int
-    top: int
 
 
 @dataclass(frozen=True)
@@ -99,7 +74,7 @@ class Summary:
             lines.append(f"Complete graph: error {self.complete}.")
         lines.append(f"Lowest mean: {self.lowest[1]}, {self.lowest[0]}.")
         if self.choice is not None:
-            lines.append(_describe_choice(self.choice))
+            lines.append(self.choice.describe())
         if self.beat_complete is not None and self.beat_interval is not None:
             low, high = self.beat_interval
             lines.append(
@@ -164,59 +139,6 @@ def summarise(table: pd.DataFrame | Results, *, error: str = "test_error") -> Su
     )
 
 
-def choose_and_judge(
-    table: pd.DataFrame | Results,
-    *,
-    top: int = 1,
-    choosing: Iterable[int] | None = None,
-    splits: int = 200,
-    seed: int = 0,
-) -> Choice | None:
-    """Choose the best graphs on half of the seeds, and judge them on the other half.
-
-    Args:
-        table: Results of one task.
-        top: How many graphs to choose.
-        choosing: The seeds that choose. By default every half of the seeds does in turn (a
-            random ``splits`` of the halves where there are more), and the results are averaged.
-        splits: The largest number of splits.
-        seed: Draws the halves.
-
-    Returns:
-        None where there are fewer than two seeds. The interval is that of the corrected
-        resampled t-test, which allows for splits that share seeds.
-
-    Reference:
-        Nadeau, Bengio, *Inference for the Generalization Error*, Machine Learning 52, 2003.
-    """
-    results = Results.of(table)
-    block = results.block
-    candidates = block[block.index.isin(results.sparse.index)]
-    seeds = [int(column) for column in block.columns]
-    if len(seeds) < 2 or candidates.empty:
-        return None
-    halves = [tuple(choosing)] if choosing is not None else _halves(seeds, splits, seed)
-    baseline = block[block.index.isin(results.graphs.index[results.graphs["complete"]])].mean()
-    shown, honest, gain = [], [], []
-    for half in halves:
-        others = [s for s in seeds if s not in half]
-        means = candidates[list(half)].mean(axis=1)
-        chosen = means.nsmallest(top).index
-        shown.append(float(means[chosen].mean()))
-        honest.append(float(candidates.loc[chosen, others].to_numpy().mean()))
-        gain.append(float(baseline[others].mean()) - honest[-1])
-    told = gain if np.isfinite(gain).all() else honest
-    ratio = (len(seeds) - len(halves[0])) / len(halves[0])
-    return Choice(
-        float(np.mean(shown)),
-        float(np.mean(honest)),
-        float(np.mean(gain)),
-        _resampled_interval(told, ratio),
-        len(halves),
-        top,
-    )
-
-
 def mean_of(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]) -> Mean:
     """Mean, population deviation and n."""
     return Mean(float(np.mean(values)), float(np.std(values)), len(values))
@@ -231,30 +153,17 @@ class Regions:
 
 
 def compare_regions(results: Results, spot: SweetSpot) -> Regions | None:
-    """How good the sweet spot is as a whole: no graph of it is picked, so no luck is either."""
+    """How good the sweet spot is as a whole.
+
+    It was found on the same runs, and flatters itself a little; ``match_controls`` says by how
+    much.
+    """
     sparse = results.sparse
     inside = spot.contains(sparse[list(spot.measures)].to_numpy(dtype=np.float64))
     means = sparse["mean"].to_numpy(dtype=np.float64)
     if not inside.any():
         return None
     return Regions(mean_of(means[inside]), None if inside.all() else mean_of(means[~inside]))
-
-
-def _halves(seeds: list[int], splits: int, seed: int) -> list[tuple[int, ...]]:
-    halves = list(itertools.islice(itertools.combinations(seeds, len(seeds) // 2), 10 * splits))
-    if len(halves) <= splits:
-        return halves
-    rng = np.random.default_rng(seed)
-    return [tuple(rng.choice(seeds, len(seeds) // 2, replace=False)) for _ in range(splits)]
-
-
-def _resampled_interval(values: list[float], ratio: float) -> Interval:
-    count = len(values)
-    if count < 2:
-        return (float("nan"), float("nan"))
-    spread = np.sqrt((1 / count + ratio) * np.var(values, ddof=1))
-    reach = float(stats.t.ppf(0.975, count - 1) * spread)
-    return (float(np.mean(values)) - reach, float(np.mean(values)) + reach)
 
 
 def _graph(results: Results, order: pd.Series) -> tuple[str, Mean]:
@@ -291,19 +200,3 @@ def _against_complete(
     )
     discovered = stats.false_discovery_control(np.asarray(tests.pvalue)) < 0.05
     return share, ends, int(discovered.sum())
-
-
-def _describe_choice(choice: Choice) -> str:
-    low, high = choice.interval
-    sentence = (
-        f"Chosen on half of the seeds, the best graph shows {choice.shown:.2f} there and "
-        f"{choice.honest:.2f} on the other half (mean of {plural(choice.splits, 'split')})"
-    )
-    if np.isnan(choice.gain):
-        return f"{sentence}."
-    sign = "lower" if choice.gain >= 0 else "higher"
-    verdict = "" if low > 0 else "; this does not tell it from the complete graph"
-    return (
-        f"{sentence}, {abs(choice.gain):.2f} {sign} than the complete graph on the same seeds "
-        f"(95 % interval of the gain {low:.2f} to {high:.2f}){verdict}."
-    )

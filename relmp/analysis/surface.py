@@ -6,18 +6,19 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
-from scipy.spatial import Delaunay, QhullError
+from scipy.spatial import Delaunay, KDTree, QhullError
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from threadpoolctl import threadpool_limits
 
 from relmp.analysis.results import Array, Results
-from relmp.analysis.sweet_spot import cell_numbers
+from relmp.analysis.rule import cell_numbers
 
-_MOST_POINTS = 500  # the fit takes the cube of their number; more graphs are averaged in cells
-_CELLS = 3  # a side of a bin
+_MOST_POINTS = 250  # the fit takes the cube of their number; more graphs are averaged in cells
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,10 @@ def smooth_surface(
         0.1, (1e-6, 10)
     )
     process = GaussianProcessRegressor(
-        kernel, alpha=noise / spread**2 + 1e-8, n_restarts_optimizer=2, random_state=seed
+        kernel, alpha=noise / spread**2 + 1e-8, n_restarts_optimizer=1, random_state=seed
     )
-    with warnings.catch_warnings():
+    # Threads cost more than they gain on matrices this small, most of all on a busy machine.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # A flat surface has no length: the optimiser then ends at the bound, as it should.
         warnings.simplefilter("ignore", ConvergenceWarning)
         process.fit((points - centre) / scale, (means - means.mean()) / spread)
@@ -120,12 +122,9 @@ def _points(results: Results) -> tuple[Array, Array, Array]:
     noise = within / sparse["n"].to_numpy(dtype=np.float64)
     if len(sparse) <= _MOST_POINTS:
         return places, means, noise
-    cells = [
-        cell_numbers(results, measure, places[:, axis], _CELLS)
-        for axis, measure in enumerate(results.measures)
-    ]
+    cells = _cells(results, places)
     frame = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "mean": means, "noise": noise})
-    grouped = frame.groupby([pd.Series(cells[0]), pd.Series(cells[1])])
+    grouped = frame.groupby([cells[:, 0], cells[:, 1]])
     centre = grouped.mean()
     # Graphs of a cell differ by more than their seeds' noise, so their own spread is used.
     own = float(grouped["mean"].var(ddof=1).mean())
@@ -136,14 +135,29 @@ def _points(results: Results) -> tuple[Array, Array, Array]:
     )
 
 
-def _near(grid: Array, points: Array, scale: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _cells(results: Results, places: Array) -> npt.NDArray[np.int64]:
+    """The cell of each graph, ``[graphs, 2]``: the smallest cells that are few enough."""
+    for fineness in (3, 2, 1):
+        cells = np.stack(
+            [
+                cell_numbers(results, measure, places[:, axis], fineness)
+                for axis, measure in enumerate(results.measures)
+            ],
+            axis=1,
+        )
+        if len(np.unique(cells, axis=0)) <= _MOST_POINTS:
+            break
+    return cells
+
+
+def _near(grid: Array, points: Array, scale: Array) -> npt.NDArray[np.bool_]:
     """Which points of the grid lie among the graphs, close enough to one of them."""
-    gaps = np.stack([(np.abs(grid - point) / scale).max(axis=1) for point in points]).min(axis=0)
+    gaps = np.asarray(KDTree(points / scale).query(grid / scale, p=np.inf)[0])
     try:
         among = Delaunay(points).find_simplex(grid) >= 0
     except QhullError:  # all on a line
         among = np.ones(len(grid), dtype=np.bool_)
-    near: np.ndarray[tuple[int], np.dtype[np.bool_]] = (gaps < 0.5) & among
+    near: npt.NDArray[np.bool_] = (gaps < 0.5) & among
     return near if near.any() else np.isclose(gaps, gaps.min())
 
 

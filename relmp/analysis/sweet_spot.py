@@ -9,14 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from relmp.analysis.dependence import dependence
 from relmp.analysis.results import MEASURES, SYMBOLS, Array, Results, plural
-
-GRID: dict[str, tuple[float, float]] = {"clustering": (0.0, 1 / 15), "path_length": (1.0, 3.5 / 15)}
-"""Lower edge and width of the paper's bins: 15 over C from 0 to 1, 15 over L from 1 to 4.5.
-Larger values (rings of many nodes) get further bins of the same width."""
+from relmp.analysis.rule import Rule
 
 EVIDENCE = 0.01
 """The level at which errors are held to depend on the measures at all."""
@@ -140,90 +136,22 @@ def find_sweet_spot(
     if correction not in ("none", "tukey"):
         raise ValueError(f"correction must be 'none' or 'tukey', but is {correction!r}.")
     results = Results.of(table, measures=measures, error=error)
-    bins, values = bin_errors(results)
-    p_values = _compare_with_best(values, correction)
-    best = int(np.argmin(values.mean(axis=1)))
-    bins = bins.assign(
-        mean=values.mean(axis=1),
+    rule = Rule.of(results, alpha, correction)
+    errors = results.block.to_numpy(dtype=np.float64)
+    means = (rule.average @ errors).mean(axis=1)
+    p_values = rule.p_values(errors)
+    bins = rule.bins.assign(
+        mean=means,
         p_value=p_values,
         kept=p_values >= alpha,
-        best=np.arange(len(bins)) == best,
+        best=np.arange(len(means)) == int(np.argmin(means)),
     )
     p, reason = _evidence(results, bins)
-    kept = bins[bins["kept"]]
-    first, second = results.measures
-    ranges = (
-        None
-        if reason
-        else (
-            (float(kept[first].min()), float(kept[first].max())),
-            (float(kept[second].min()), float(kept[second].max())),
-        )
-    )
+    ranges = None
+    if not reason:
+        (left, low), (right, high) = rule.corners(rule.kept(errors)).tolist()
+        ranges = ((left, right), (low, high))
     return SweetSpot(results.measures, ranges, bins, alpha, correction, p, reason)
-
-
-def bin_errors(results: Results) -> tuple[pd.DataFrame, Array]:
-    """The non-empty bins, and their mean errors ``[bins, seeds]``."""
-    block = results.block
-    points = results.place(block.index)
-    columns = [
-        cell_numbers(results, measure, points[:, axis])
-        for axis, measure in enumerate(results.measures)
-    ]
-    keys = pd.MultiIndex.from_arrays(columns, names=["column", "row"])
-    grouped = block.set_axis(keys).groupby(level=["column", "row"])
-    values = grouped.mean()
-    bins = values.index.to_frame(index=False)
-    for name, measure in zip(("column", "row"), results.measures, strict=True):
-        low, width = grid_of(results, measure)
-        bins[measure] = low + width * (bins[name] + 0.5)
-    bins["graphs"] = grouped.size().to_numpy()
-    bins["seeds"] = block.shape[1]
-    return bins, values.to_numpy(dtype=np.float64)
-
-
-def cell_numbers(
-    results: Results, measure: str, values: Array, fineness: int = 1
-) -> npt.NDArray[np.int64]:
-    """The number of the cell that each value lies in, ``fineness`` cells a bin.
-
-    A value on an edge belongs to the cell above, whatever its last bit is, but one on the top
-    edge of a bounded measure (C = 1) to the last cell.
-    """
-    low, width = grid_of(results, measure)
-    number = np.floor(np.round((values - low) * fineness / width, 9)).astype(np.int64)
-    return number if measure == "path_length" else np.minimum(number, 15 * fineness - 1)
-
-
-def grid_of(results: Results, measure: str) -> tuple[float, float]:
-    """Lower edge and width of the bins: the paper's, or a fifteenth of the range."""
-    if measure in GRID:
-        return GRID[measure]
-    values = results.graphs[measure]
-    low, span = float(values.min()), float(values.max() - values.min())
-    return low, span / 15 if span > 0 else 1.0
-
-
-def _compare_with_best(values: Array, correction: str) -> Array:
-    """p-values of "not worse than the best bin", NaN where there is nothing to test with."""
-    bins, seeds = values.shape
-    best = int(np.argmin(values.mean(axis=1)))
-    if seeds < 2 or not values.var(axis=1).any():
-        return np.full(bins, np.nan)
-    differences = values.mean(axis=1) - values[best].mean()
-    variances = values.var(axis=1, ddof=1)
-    if correction == "tukey":
-        q = differences / np.sqrt(variances.mean() / seeds)
-        p_values = stats.studentized_range.sf(q, max(bins, 2), bins * (seeds - 1))
-    else:
-        pairwise = np.sqrt((variances + variances[best]) / seeds)
-        # A pair without any spread differs surely, or not at all.
-        surely = np.where(differences > 0, np.inf, 0.0)
-        t = np.divide(differences, pairwise, out=surely, where=pairwise > 0)
-        p_values = stats.t.sf(t, 2 * (seeds - 1))
-    p_values[best] = 1.0
-    return np.asarray(p_values, dtype=np.float64)
 
 
 def _evidence(results: Results, bins: pd.DataFrame) -> tuple[float, str]:

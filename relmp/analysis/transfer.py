@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from relmp.analysis.results import Results
-from relmp.analysis.sweet_spot import cell_numbers
+from relmp.analysis.rule import cell_numbers
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,15 @@ def compare_tasks(first: Results, second: Results) -> dict[str, Correlation | No
     }
 
 
-def compare_subset(results: Results, keys: pd.Index) -> Correlation | None:  # type: ignore[type-arg]
+def compare_subset(results: Results, keys: Iterable[str]) -> Correlation | None:
     """The bins of a few graphs against the same bins' means over all graphs.
 
     This is how well the few stand for the many; the complete graph takes no part.
     """
-    few = Results.of(results.runs[results.runs["graph_key"].isin(keys)], measures=results.measures,
-                     error=results.error)  # fmt: skip
+    chosen = results.runs[results.runs["graph_key"].isin(list(keys))]
+    if chosen.empty:
+        return None
+    few = Results.of(chosen, measures=results.measures, error=results.error)
     count = len(few.sparse)
     names = (f"bins of {count} graphs", f"the same bins of all {len(results.sparse)} graphs")
     return correlate(bin_means(few, complete=False), bin_means(results, complete=False), names)

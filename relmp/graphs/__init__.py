@@ -1,7 +1,36 @@
 """Who talks to whom: relational graphs, generators, measures and the design space."""
 
-from relmp.graphs.design_space import sample_graphs
+from relmp.graphs.coarsening import coarsen
+from relmp.graphs.connectome import connectomes, load_connectome
+from relmp.graphs.design_space import DesignSpace, sweep_design_space
+from relmp.graphs.files import load_graph, save_graph
 from relmp.graphs.generators import create_graph, generators
+from relmp.graphs.graph_sets import sample_graphs
+from relmp.graphs.measure import measure_graphs, measures
+from relmp.graphs.null_models import (
+    clustering_preserving_rewire,
+    degree_preserving_rewire,
+    same_size_graph,
+)
 from relmp.graphs.relational_graph import RelationalGraph
+from relmp.graphs.targets import find_graph
 
-__all__ = ["RelationalGraph", "create_graph", "generators", "sample_graphs"]
+__all__ = [
+    "DesignSpace",
+    "RelationalGraph",
+    "clustering_preserving_rewire",
+    "coarsen",
+    "connectomes",
+    "create_graph",
+    "degree_preserving_rewire",
+    "find_graph",
+    "generators",
+    "load_connectome",
+    "load_graph",
+    "measure_graphs",
+    "measures",
+    "same_size_graph",
+    "sample_graphs",
+    "save_graph",
+    "sweep_design_space",
+]

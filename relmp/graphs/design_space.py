@@ -1,7 +1,7 @@
-"""The design space of the paper: the WS-flex settings that are swept, and its graph sets.
+"""The design space of the paper: a grid of WS-flex settings, each with its C and L.
 
 The settings lie on a grid: 300 (n = 64) or 200 (n = 16) degrees k, 300 rewiring
-probabilities p and 30 seeds. A graph set names its graphs by their place on that grid.
+probabilities p and 30 seeds, hence 2.7 or 1.8 million graphs.
 
 Reference:
     You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.
@@ -9,69 +9,232 @@ Reference:
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from relmp.graphs.generators import create_graph
+from relmp.graphs.cache import cache_folder, load_arrays, store_arrays
+from relmp.graphs.generators import check_nodes, create_graph
 from relmp.graphs.relational_graph import RelationalGraph
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROBABILITIES: npt.NDArray[np.float64] = np.linspace(0, 1, 300) ** 2
 """The rewiring probabilities p of the grid."""
 
-_DEGREE_RANGES = {64: (8, 62, 300), 16: (4, 14, 200)}
+SEEDS = 30
+"""How many seeds, from 0, every pair of k and p is drawn with."""
+
+_TRIES = 100
+_FIRST_WORDS = 1 << 16  # enough for nearly every graph of 64 nodes
 
 
 def degrees(n: int) -> npt.NDArray[np.float64]:
-    """The mean degrees k of the grid for n = 64 or 16 nodes."""
-    low, high, count = _DEGREE_RANGES[n]
-    return np.linspace(math.sqrt(low), math.sqrt(high), count) ** 2
+    """The mean degrees k of the grid: squares of evenly spaced roots.
 
-
-def sample_graphs(n: int = 64, size: int = 52) -> list[RelationalGraph]:
-    """The paper's set of WS-flex graphs spread over (C, L), generated from its settings.
-
-    Args:
-        n: Number of nodes, 64 or 16.
-        size: Number of graphs: 52 for n = 64, 48 for n = 16.
+    From 8 to 62 for n = 64 and from 4 to 14 for n = 16, as in the paper; from n / 8 (but at
+    least 4) to n - 2 for any other n.
 
     Raises:
-        ValueError: For any other n or size.
+        ValueError: If n is below 7: no such degree is left.
     """
-    if (n, size) not in _PLACES:
-        known = ", ".join(f"(n={nodes}, size={count})" for nodes, count in _PLACES)
-        raise ValueError(f"There is no graph set with n={n} and size={size}; choose {known}.")
-    k = degrees(n)
-    return [
-        create_graph("ws_flex", n=n, k=float(k[i]), p=float(PROBABILITIES[j]), seed=seed)
-        for i, j, seed in _PLACES[n, size]
+    check_nodes(n)
+    if n < 7:
+        raise ValueError(f"A design space needs at least 7 nodes, but n is {n}.")
+    low, high = max(4, n / 8), n - 2
+    return np.linspace(math.sqrt(low), math.sqrt(high), 200 if n == 16 else 300) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class DesignSpace:
+    """WS-flex graphs on a grid of settings, with C and L of each.
+
+    Attributes:
+        n: Number of nodes.
+        k: ``[K]`` mean degrees.
+        p: ``[P]`` rewiring probabilities.
+        seeds: ``[S]`` seeds.
+        C: ``[K, P, S]`` clustering coefficients; NaN where no try was connected.
+        L: ``[K, P, S]`` path lengths; infinite where no try was connected.
+    """
+
+    n: int
+    k: npt.NDArray[np.float64]
+    p: npt.NDArray[np.float64]
+    seeds: npt.NDArray[np.int64]
+    C: npt.NDArray[np.float64]
+    L: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return self.C.size
+
+    def graph(self, place: tuple[int, int, int]) -> RelationalGraph:
+        """The graph at a place (degree, probability, seed) of the grid, drawn again."""
+        i, j, s = place
+        k, p, seed = float(self.k[i]), float(self.p[j]), int(self.seeds[s])
+        return create_graph("ws_flex", n=self.n, k=k, p=p, seed=seed)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a graph: n, k, p, seed, C, L; k outermost, seed innermost."""
+        import pandas as pd
+
+        k, p, seed = np.meshgrid(self.k, self.p, self.seeds, indexing="ij")
+        columns = {"k": k, "p": p, "seed": seed, "C": self.C, "L": self.L}
+        frame = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+        frame.insert(0, "n", self.n)
+        return frame
+
+    @cached_property
+    def shuffled(self) -> npt.NDArray[np.int64]:
+        """The order in which the paper looks at the graphs: flat places, shuffled once."""
+        return np.random.RandomState(1).permutation(len(self)).astype(np.int64)
+
+    def __repr__(self) -> str:
+        K, P, S = self.C.shape
+        return f"<DesignSpace n={self.n}, {len(self)} graphs: {K} degrees, {P} p, {S} seeds>"
+
+
+def sweep_design_space(
+    n: int = 64,
+    *,
+    k: Iterable[float] | None = None,
+    p: Iterable[float] | None = None,
+    seeds: int | Iterable[int] = SEEDS,
+    cache: bool | str | os.PathLike[str] = True,
+    workers: int | None = None,
+    progress: bool = True,
+) -> DesignSpace:
+    """Draw and measure every WS-flex graph of a grid: the paper's by default.
+
+    Each graph is the one that ``ws_flex_graph`` draws from its n, k, p and seed, edge for
+    edge, and C and L are those of networkx; compiled code makes it fast.
+
+    Args:
+        n: Number of nodes.
+        k: Mean degrees, ``degrees(n)`` by default.
+        p: Rewiring probabilities, ``PROBABILITIES`` by default.
+        seeds: Seeds, or how many, counted from 0.
+        cache: Whether C and L are kept in ``cache_folder()`` and read from there next time
+            (43 MB for the paper's 2.7 million graphs), or another folder for them.
+        workers: Number of threads, one a core by default.
+        progress: Whether a bar is shown where the output is a terminal.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    space = _empty_space(n, k, p, seeds)
+    path = None
+    if cache is not False:
+        folder = cache_folder() if cache is True else Path(cache)
+        path = folder / f"design_space_n{n}_{_key(space)}.npz"
+        stored = load_arrays(path)
+        if stored is not None and stored.keys() == {"C", "L"} and _fits(stored, space):
+            space.C[:], space.L[:] = stored["C"], stored["L"]
+            return space
+    _fill(space, workers or _cores(), progress)
+    if path is not None:
+        store_arrays(path, {"C": space.C, "L": space.L})
+    return space
+
+
+def _empty_space(
+    n: int,
+    k: Iterable[float] | None,
+    p: Iterable[float] | None,
+    seeds: int | Iterable[int],
+) -> DesignSpace:
+    check_nodes(n)
+    ks = degrees(n) if k is None else np.array(list(k), dtype=np.float64)
+    ps = PROBABILITIES if p is None else np.array(list(p), dtype=np.float64)
+    chosen = range(seeds) if isinstance(seeds, int) else list(seeds)
+    numbers = np.array(chosen, dtype=np.int64)
+    for name, values, low, high in (("k", ks, 2, n), ("p", ps, 0, 1)):
+        if not values.size or not ((values >= low) & (values <= high)).all():
+            raise ValueError(f"All {name} of a design space must lie between {low} and {high}.")
+    if not numbers.size or len(np.unique(numbers)) < len(numbers):
+        raise ValueError("A design space needs at least one seed, and each only once.")
+    shape = (len(ks), len(ps), len(numbers))
+    return DesignSpace(n, ks, ps, numbers, np.empty(shape), np.empty(shape))
+
+
+def _key(space: DesignSpace) -> str:
+    digest = hashlib.sha256(f"design-space-1:{space.n}:{_TRIES}".encode())
+    for array in (space.k, space.p, space.seeds):
+        digest.update(f":{array.size}:".encode() + array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _fits(stored: dict[str, npt.NDArray[Any]], space: DesignSpace) -> bool:
+    return all(array.shape == space.C.shape for array in stored.values())
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _fill(space: DesignSpace, workers: int, progress: bool) -> None:
+    """Measure in pieces of some degrees with one seed, over threads that hold no lock."""
+    from relmp.graphs import kernels
+
+    num_edges = np.array([round(float(k) * space.n / 2) for k in space.k])
+    step = max(1, len(space.k) // 10)
+    pieces = [
+        (s, slice(first, first + step))
+        for s in range(len(space.seeds))
+        for first in range(0, len(space.k), step)
     ]
 
+    def measure(piece: tuple[int, slice]) -> int:
+        s, part = piece
+        edges = np.repeat(num_edges[part], len(space.p))
+        p = np.tile(space.p, len(num_edges[part]))
+        C, L = np.empty(len(p)), np.empty(len(p))
+        rows = np.zeros((space.n, (space.n + 63) // 64), dtype=np.uint64)
+        seed, count, done = int(space.seeds[s]), _FIRST_WORDS, 0
+        words = kernels.random_words(seed, count)
+        while True:
+            done += kernels.measure_ws_flex(
+                edges[done:], p[done:], words, _TRIES, rows, C[done:], L[done:]
+            )
+            if done == len(p):
+                break
+            count *= 4
+            words = kernels.random_words(seed, count)
+        space.C[part, :, s] = C.reshape(-1, len(space.p))
+        space.L[part, :, s] = L.reshape(-1, len(space.p))
+        return len(p)
 
-# fmt: off
-# (degree, probability, seed) of every graph, in the order of the published files.
-_PLACES: dict[tuple[int, int], list[tuple[int, int, int]]] = {
-    (64, 52): [
-        (135, 193, 0), (16, 222, 16), (79, 20, 16), (212, 75, 15), (12, 38, 29), (208, 230, 4),
-        (19, 187, 10), (133, 104, 16), (277, 286, 26), (0, 24, 28), (57, 186, 21), (151, 43, 15),
-        (1, 119, 15), (120, 20, 5), (17, 112, 3), (67, 6, 5), (59, 86, 15), (48, 50, 11),
-        (133, 148, 4), (141, 75, 23), (50, 214, 7), (95, 29, 17), (99, 81, 8), (74, 72, 8),
-        (75, 113, 17), (34, 52, 19), (21, 76, 26), (28, 104, 13), (66, 157, 3), (3, 174, 12),
-        (32, 160, 15), (10, 93, 6), (46, 103, 1), (25, 51, 25), (68, 145, 2), (87, 87, 17),
-        (27, 175, 23), (9, 148, 3), (16, 43, 3), (1, 171, 21), (39, 135, 15), (34, 82, 15),
-        (5, 76, 5), (2, 13, 7), (4, 19, 7), (1, 79, 21), (6, 31, 20), (0, 69, 8),
-        (15, 282, 13), (237, 26, 12), (261, 173, 27), (293, 152, 29),
-    ],
-    (16, 48): [
-        (47, 140, 15), (65, 19, 14), (104, 227, 16), (169, 46, 22), (102, 63, 28), (77, 43, 18),
-        (75, 199, 22), (62, 264, 18), (139, 271, 5), (5, 164, 11), (55, 77, 26), (4, 215, 23),
-        (15, 73, 26), (6, 292, 16), (11, 48, 5), (35, 132, 25), (40, 190, 3), (73, 295, 11),
-        (29, 20, 1), (41, 45, 6), (29, 245, 16), (1, 217, 28), (11, 118, 26), (24, 277, 2),
-        (9, 208, 5), (25, 115, 11), (14, 296, 2), (15, 253, 19), (13, 235, 7), (18, 35, 16),
-        (4, 89, 13), (138, 228, 11), (1, 129, 13), (1, 244, 0), (36, 259, 3), (60, 251, 4),
-        (0, 95, 4), (1, 146, 29), (100, 259, 17), (5, 94, 4), (3, 53, 23), (53, 49, 11),
-        (42, 48, 2), (111, 219, 16), (151, 180, 29), (189, 42, 28), (182, 220, 12), (199, 168, 16),
-    ],
-}
-# fmt: on
+    with _progress_bar(len(space), progress) as advance, ThreadPoolExecutor(workers) as pool:
+        for done in pool.map(measure, pieces):
+            advance(done)
+
+
+@contextmanager
+def _progress_bar(total: int, shown: bool) -> Iterator[Any]:
+    if not (shown and sys.stderr.isatty()):
+        yield lambda count: None
+        return
+    state = random.getstate()  # rich draws from the global generator when it is imported
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    random.setstate(state)
+    columns = ("graphs", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("graphs", total=total)
+        yield lambda count: bar.advance(task, count)

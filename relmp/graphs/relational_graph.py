@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Iterable
+import warnings
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 
+class GeneratorCall(NamedTuple):
+    """The call that made a graph: name of the generator and its arguments."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
 class RelationalGraph:
     r"""A frozen set of nodes and directed edges :math:`j \to i`: node i listens to node j.
 
     Every node also listens to itself: self-loops are added where they are missing. An
     undirected graph is one that holds both directions of every edge. Two graphs are equal
-    when their nodes, edges and edge attributes are; ``name`` and ``labels`` do not count.
+    when their nodes, edges and edge attributes are; ``name``, ``labels`` and ``generator`` do
+    not count.
 
     Args:
         num_nodes: Number of nodes n, at least 1.
@@ -34,6 +43,7 @@ class RelationalGraph:
         self_loop_attr: The attribute that an added self-loop gets.
         labels: Optional names of the nodes, one each.
         name: What people call this graph; free text.
+        generator: Name and arguments of the generator that made this graph, where there is one.
 
     Raises:
         ValueError: If there are no nodes, an edge leaves the range, an edge is repeated, or
@@ -52,6 +62,7 @@ class RelationalGraph:
         self_loop_attr: float = 1.0,
         labels: Iterable[Hashable] | None = None,
         name: str = "",
+        generator: GeneratorCall | None = None,
     ) -> None:
         if num_nodes < 1:
             raise ValueError(
@@ -65,9 +76,12 @@ class RelationalGraph:
         self._edges = _frozen(edges[:, order])
         self._attr = None if attr is None else _frozen(attr[order])
         self.name = name
+        self.generator = generator
         self.labels = None if labels is None else tuple(labels)
         if self.labels is not None and len(self.labels) != num_nodes:
             raise ValueError(f"{len(self.labels)} labels were given for {num_nodes} nodes.")
+        if self.labels is not None and len(set(self.labels)) != num_nodes:
+            raise ValueError("Two nodes have the same label; give every node its own.")
         self._sealed = True
 
     def __setattr__(self, attribute: str, value: object) -> None:
@@ -81,7 +95,12 @@ class RelationalGraph:
 
     @classmethod
     def from_networkx(
-        cls, graph: nx.Graph[Any], *, edge_attrs: Iterable[str] = (), name: str = ""
+        cls,
+        graph: nx.Graph[Any],
+        *,
+        edge_attrs: Iterable[str] = (),
+        name: str = "",
+        generator: GeneratorCall | None = None,
     ) -> RelationalGraph:
         """From any networkx graph, directed (an arc is source to target) or not.
 
@@ -92,6 +111,7 @@ class RelationalGraph:
             graph: A ``Graph`` or ``DiGraph``.
             edge_attrs: Edge data to carry along, one column of ``edge_attr`` each.
             name: Name of the result; the graph's own name by default.
+            generator: Name and arguments of the generator that made it, where there is one.
 
         Raises:
             ValueError: For a multigraph, an empty graph, or missing edge data.
@@ -122,6 +142,7 @@ class RelationalGraph:
             np.array(values, dtype=np.float64).reshape(len(rows), len(attrs)) if attrs else None,
             labels=labels,
             name=name or str(graph.graph.get("name", "")),
+            generator=generator,
         )
 
     @classmethod
@@ -216,13 +237,48 @@ class RelationalGraph:
     @cached_property
     def clustering(self) -> float:
         """C: mean local clustering coefficient, undirected and without self-loops."""
-        return float(nx.average_clustering(self._undirected))
+        from relmp.graphs import kernels
+
+        return float(kernels.mean_clustering(self._neighbour_sets))
 
     @cached_property
     def path_length(self) -> float:
         """L: average shortest path length, undirected; infinite for a disconnected graph."""
-        graph = self._undirected
-        return float(nx.average_shortest_path_length(graph)) if nx.is_connected(graph) else math.inf
+        from relmp.graphs import kernels
+
+        total = kernels.sum_of_distances(self._neighbour_sets)
+        pairs = self._num_nodes * (self._num_nodes - 1)
+        return math.inf if total < 0 else total / max(pairs, 1)
+
+    def measures(self, *names: str) -> dict[str, float]:
+        """Measures by name, all by default; ``relmp.graphs.measures.names()`` lists them.
+
+        Raises:
+            ValueError: If a name is unknown.
+        """
+        from relmp.graphs.measure import measure_graph
+
+        return measure_graph(self, names)
+
+    def undirected(self) -> RelationalGraph:
+        """The graph in which two nodes hear each other if either heard the other.
+
+        An edge that was there in both directions gets the mean of their attributes.
+        """
+        if not self.is_directed and self._attributes_are_symmetric():
+            return self
+        n = self._num_nodes
+        codes = np.concatenate(
+            [self._edges[0] * n + self._edges[1], self._edges[1] * n + self._edges[0]]
+        )
+        kept, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
+        attr = None
+        if self._attr is not None:
+            attr = np.zeros((len(kept), self._attr.shape[1]))
+            np.add.at(attr, place, np.concatenate([self._attr, self._attr]))
+            attr /= counts[:, None]
+        edges = np.stack(np.divmod(kept, n))
+        return RelationalGraph(n, edges, attr, labels=self.labels, name=self.name)
 
     @property
     def is_complete(self) -> bool:
@@ -230,11 +286,10 @@ class RelationalGraph:
         return self.num_edges == self._num_nodes**2
 
     @property
-    def _undirected(self) -> nx.Graph[int]:
-        graph: nx.Graph[int] = nx.Graph()
-        graph.add_nodes_from(range(self._num_nodes))
-        graph.add_edges_from((int(u), int(v)) for u, v in self._edges.T if u != v)
-        return graph
+    def _neighbour_sets(self) -> npt.NDArray[np.uint64]:
+        from relmp.graphs import kernels
+
+        return kernels.pack(self._num_nodes, self._edges[0], self._edges[1])
 
     # Leaving ----------------------------------------------------------------------------
 
@@ -259,7 +314,10 @@ class RelationalGraph:
 
     def to_pyg(self) -> Data:
         """A ``torch_geometric.data.Data`` with ``edge_index``, ``edge_attr``, ``num_nodes``."""
-        from torch_geometric.data import Data
+        with warnings.catch_warnings():
+            # PyTorch Geometric calls torch.jit.script when it is imported.
+            warnings.filterwarnings("ignore", message="`torch.jit.script`")
+            from torch_geometric.data import Data
 
         return Data(edge_index=self.edge_index, edge_attr=self.edge_attr, num_nodes=self._num_nodes)
 
@@ -278,7 +336,8 @@ class RelationalGraph:
         return hash(self.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (self._num_nodes, self._edges, self._attr, self.labels, self.name))
+        state = (self._num_nodes, self._edges, self._attr, self.labels, self.name, self.generator)
+        return (_rebuild, state)
 
     def __repr__(self) -> str:
         name = f"{self.name}: " if self.name else ""
@@ -295,8 +354,9 @@ def _rebuild(
     attr: npt.NDArray[np.float64] | None,
     labels: tuple[Hashable, ...] | None,
     name: str,
+    generator: GeneratorCall | None,
 ) -> RelationalGraph:
-    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name)
+    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name, generator=generator)
 
 
 def _checked_edges(num_nodes: int, edge_index: Any) -> npt.NDArray[np.int64]:

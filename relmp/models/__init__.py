@@ -1,14 +1,28 @@
 """Rounds stacked into networks, and their budgets."""
 
-from relmp.models import mlp as _mlp  # noqa: F401  (registers itself)
+from relmp.models import cnn as _cnn  # noqa: F401  (models register themselves)
+from relmp.models import efficientnet as _efficientnet  # noqa: F401
+from relmp.models import mlp as _mlp  # noqa: F401
+from relmp.models import resnet as _resnet  # noqa: F401
 from relmp.models.budget import count_flops, count_parameters, match_flops
+from relmp.models.convert import dense_reasons, relationalize, to_dense
+from relmp.models.cost import Classifier, LayerCost
 from relmp.models.factory import ModelConfig, create_model, models
+from relmp.models.inspection import Summary, summary, verify
 
 __all__ = [
+    "Classifier",
+    "LayerCost",
     "ModelConfig",
+    "Summary",
     "count_flops",
     "count_parameters",
     "create_model",
+    "dense_reasons",
     "match_flops",
     "models",
+    "relationalize",
+    "summary",
+    "to_dense",
+    "verify",
 ]

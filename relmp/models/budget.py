@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.models.factory import create_model, models
+from relmp.models.blocks import check_widths, stage_widths
+from relmp.models.cost import Classifier, Widths
+from relmp.models.efficientnet import SqueezeExcitation
+from relmp.models.factory import check_options, create_model, models
 from relmp.rounds import Round
-
-Widths: TypeAlias = tuple[int, ...]
 
 
 def count_flops(model: nn.Module, input_shape: Sequence[int]) -> int:
@@ -35,16 +35,9 @@ def count_flops(model: nn.Module, input_shape: Sequence[int]) -> int:
 
     def count(module: nn.Module, _: Any, output: Tensor) -> None:
         nonlocal total
-        total += _layer_flops(module, output)
+        total += layer_flops(module, output)
 
-    with _each_layer(model, count), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        like = next(model.parameters(), torch.empty(0))
-        try:
-            model(like.new_zeros(1, *input_shape))
-        except RuntimeError as error:
-            raise ValueError(
-                f"{type(model).__name__} cannot take an image of shape {list(input_shape)}: {error}"
-            ) from error
+    run_one_image(model, input_shape, count)
     return total
 
 
@@ -61,7 +54,7 @@ def match_flops(
     *,
     graph: RelationalGraph,
     num_classes: int = 10,
-    width: int | None = None,
+    width: int | Sequence[int] | None = None,
     input_shape: Sequence[int] | None = None,
     seed: int = 0,
     **options: Any,
@@ -72,10 +65,12 @@ def match_flops(
         name: A registered model.
         graph: The graph of all inner layers.
         num_classes: Number of classes.
-        width: Width of the complete-graph model, the budget; the paper's by default.
+        width: Width of the complete-graph model, the budget: channels of its first relational
+            stage, or of all of them; the paper's by default.
         input_shape: Shape of one image, ``(C, H, W)``; the model's usual one by default.
         seed: Decides the initial weights.
-        **options: The model's own arguments; see its class.
+        **options: The model's own arguments; see its class. Rounds are counted as linear or
+            convolutional ones, whatever ``message`` is.
 
     Raises:
         ValueError: As :func:`create_model`.
@@ -94,25 +89,37 @@ def matched_options(
     *,
     graph: RelationalGraph | None,
     num_classes: int,
-    width: int | None = None,
+    width: int | Sequence[int] | None = None,
     input_shape: Sequence[int] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """The options, widths included, that :func:`match_flops` hands to :func:`create_model`."""
-    cls = cast(Any, models[name])
-    baseline = cls.BASELINE_WIDTHS[0] if width is None else width
+    """The options, widths included, that :func:`match_flops` hands to :func:`create_model`.
+
+    Raises:
+        ValueError: As :func:`create_model`, or if the model does not list its layers.
+    """
+    cls = models[name]
+    if not issubclass(cls, Classifier):
+        raise ValueError(
+            f"Model '{name}' cannot be matched to a budget, since {cls.__name__} does not list "
+            f"what its layers cost; derive it from relmp.models.Classifier."
+        )
+    baseline = stage_widths(width, cls.BASELINE_WIDTHS)
     if input_shape is not None:
         options = cls.input_options(input_shape) | options
-    options = {"stem_width": baseline} | options
-    counted = {k: v for k, v in options.items() if k in ("in_features", "stem_width")}
-    flops: Callable[[RelationalGraph | None, Widths], int] = lambda g, widths: cls.flops(  # noqa: E731
-        g, widths, num_classes=num_classes, **counted
-    )
-    reference = flops(None, (baseline,))
+    options = cls.match_options(graph, baseline[0]) | options
+    check_options(name, cls, options)
+    known: dict[str, Any] = {"num_classes": num_classes, **options}
+    if input_shape is not None:
+        known["input_shape"] = input_shape
     widths = match_widths(
-        lambda w: flops(graph, w), (baseline,), reference, rescales=cls.WIDTH_RESCALES
+        lambda widths: cls.flops(graph, widths, **known),
+        baseline,
+        cls.flops(None, baseline, **known),
+        rescales=cls.WIDTH_RESCALES,
     )
-    return options | {"width": widths[0]}
+    check_widths(graph, cls.layers(widths, **known))
+    return options | {"width": widths[0] if len(widths) == 1 else list(widths)}
 
 
 def match_widths(
@@ -171,33 +178,50 @@ def _moved(
     return widths
 
 
-def _layer_flops(module: nn.Module, output: Tensor) -> int:
-    if isinstance(module, Round):
-        return module.flops(output[0].numel() // module.out_channels)
-    if isinstance(module, nn.Linear):
-        return module.in_features * output[0].numel()
-    if isinstance(module, nn.Conv2d):
-        return module.weight[0].numel() * output[0].numel()
-    return 0
+def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[..., None]) -> None:
+    """Run an image of zeros through a model in evaluation mode, and call ``hook`` for the layers.
 
+    These are rounds, linear and convolutional layers, and those that say themselves what they
+    cost; a layer inside another is part of it. ``hook`` gets the layer, its inputs and output.
 
-@contextmanager
-def _each_layer(model: nn.Module, hook: Callable[..., None]) -> Iterator[None]:
-    """Call ``hook`` for every layer that runs; inside, the model is in evaluation mode."""
-    handles = []
+    Raises:
+        ValueError: If the model does not take such an image.
+    """
     modes = {module: module.training for module in model.modules()}
-    layers: list[nn.Module] = [
-        m for m in model.modules() if isinstance(m, (Round, nn.Linear, nn.Conv2d))
-    ]
-    inside = {id(m) for layer in layers if isinstance(layer, Round) for m in layer.modules()}
-    for layer in layers:
-        if isinstance(layer, Round) or id(layer) not in inside:
-            handles.append(layer.register_forward_hook(hook))
+    inside: set[nn.Module] = set()
+    handles = []
+    for module in model.modules():
+        if module not in inside and isinstance(module, _LAYERS):
+            handles.append(module.register_forward_hook(hook))
+            inside.update(module.modules())
+    like = next(model.parameters(), torch.empty(0))
     model.eval()
     try:
-        yield
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(like.new_zeros(1, *input_shape))
+    except RuntimeError as error:
+        if isinstance(error, NotImplementedError):
+            raise
+        raise ValueError(
+            f"{type(model).__name__} cannot take an image of shape {list(input_shape)}: {error}"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
         for module, training in modes.items():
             module.training = training
+
+
+_LAYERS = (Round, SqueezeExcitation, nn.Linear, nn.Conv2d)
+
+
+def layer_flops(module: nn.Module, output: Tensor) -> int:
+    """Multiply-adds of one layer for one image, once its output is known."""
+    if isinstance(module, Round):
+        return module.flops(output[0].numel() // module.out_channels)
+    if isinstance(module, SqueezeExcitation):
+        return module.flops()
+    if isinstance(module, nn.Linear):
+        return module.in_features * output[0].numel()
+    assert isinstance(module, nn.Conv2d)
+    return module.weight[0].numel() * output[0].numel()

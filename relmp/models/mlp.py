@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.models.blocks import layer_errors, linear_round_flops
+from relmp.models.blocks import layer_errors
+from relmp.models.cost import Classifier, LayerCost, Widths
 from relmp.models.factory import models
 from relmp.rounds import LinearMessage, Round
 from relmp.rounds.aggregation import Aggr
@@ -18,7 +19,7 @@ from relmp.rounds.round import MessageFactory
 
 
 @models.register("mlp")
-class MLP(nn.Module):
+class MLP(Classifier):
     r"""Five layers: a dense stem, three rounds over the graph, a dense head.
 
     ::
@@ -54,7 +55,7 @@ class MLP(nn.Module):
     """
 
     NUM_ROUNDS: ClassVar[int] = 3
-    BASELINE_WIDTHS: ClassVar[tuple[int, ...]] = (512,)
+    BASELINE_WIDTHS: ClassVar[Widths] = (512,)
     WIDTH_RESCALES: ClassVar[int] = 15
 
     def __init__(
@@ -71,6 +72,8 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         stem_width = width if stem_width is None else stem_width
+        self.input_shape = (in_features,)
+        self.widths = (width,)
         self.stem = nn.Sequential(
             nn.Linear(in_features, stem_width, bias=False), nn.BatchNorm1d(stem_width), nn.ReLU()
         )
@@ -112,22 +115,26 @@ class MLP(nn.Module):
 
     @staticmethod
     def input_options(input_shape: Sequence[int]) -> dict[str, int]:
-        """The options that images of this shape ask for."""
         return {"in_features": math.prod(input_shape)}
 
     @classmethod
-    def flops(
+    def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
+        """The stem stays as wide as the baseline's."""
+        return {"stem_width": width}
+
+    @classmethod
+    def layers(
         cls,
-        graph: RelationalGraph | None,
-        widths: tuple[int, ...],
+        widths: Widths,
         *,
         num_classes: int = 10,
         in_features: int = 3072,
         stem_width: int = 512,
-    ) -> int:
-        """Multiply-adds of one image, without building the model."""
+        **options: Any,
+    ) -> Iterator[LayerCost]:
         (width,) = widths
-        with layer_errors("rounds.0"):
-            first = linear_round_flops(graph, stem_width, width)
-        others = (cls.NUM_ROUNDS - 1) * linear_round_flops(graph, width, width)
-        return in_features * stem_width + first + others + width * num_classes
+        yield LayerCost("stem.0", in_features, stem_width)
+        for number in range(cls.NUM_ROUNDS):
+            in_width = stem_width if number == 0 else width
+            yield LayerCost(f"rounds.{number}", in_width, width, relational=True)
+        yield LayerCost("head", width, num_classes)

@@ -60,12 +60,14 @@ class Conv2dMessage(WeightedMessage):
         self.weight = nn.Parameter(torch.zeros(num_edges, out_dim, in_dim, *self.kernel_size))
 
     def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
+        self.check_input(x_j.shape[1:], 4)
         num_edges, images = x_j.shape[:2]
         groups = x_j.transpose(0, 1).flatten(1, 2)
         out = self._convolve(groups, self.weight.flatten(0, 1), groups=num_edges)
         return out.view(images, num_edges, -1, *out.shape[2:]).transpose(0, 1)
 
     def apply_dense(self, x: Tensor, weight: Tensor) -> Tensor:
+        self.check_input(x.shape, 4)
         return self._convolve(x, weight)
 
     def to_dense(self, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:

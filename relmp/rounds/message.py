@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -87,6 +87,16 @@ class WeightedMessage(Message):
         """An ordinary layer that holds ``weight [C_out, C_in, *kernel]`` and ``bias``."""
         raise NotImplementedError
 
+    def check_input(self, shape: Sequence[int], dims: int) -> None:
+        """Raise ``ValueError`` unless a batch of this shape has as many dimensions."""
+        if len(shape) != dims:
+            form = "[B, C]" if dims == 2 else "[B, C, H, W]"
+            raise ValueError(
+                f"{type(self).__name__} takes a batch of shape {form}, but was given "
+                f"{len(shape)} dimensions; use LinearMessage for vectors and Conv2dMessage for "
+                f"images."
+            )
+
     def initialise(self, edges: Edges, draw: Callable[[Tensor], object]) -> None:
         """Let ``draw`` fill the weights in place, then clear the slots of padded channels."""
         real = edges.target_mask[:, :, None] & edges.source_mask[:, None, :]
@@ -126,9 +136,11 @@ class LinearMessage(WeightedMessage):
         self.weight = nn.Parameter(torch.zeros(num_edges, out_dim, in_dim))
 
     def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
+        self.check_input(x_j.shape[1:], 2)
         return torch.bmm(x_j, self.weight.transpose(1, 2))
 
     def apply_dense(self, x: Tensor, weight: Tensor) -> Tensor:
+        self.check_input(x.shape, 2)
         return F.linear(x, weight)
 
     def to_dense(self, weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -165,16 +165,12 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
                 f"but was given {list(x.shape)}."
             )
-        size = self.chunk_size
         if self.fuse:
             out = self.propagate(self.fused_edge_index, x=x)
-        elif size is None or x.size(0) <= size or not torch.is_grad_enabled():
-            out = torch.cat([self._pass_messages(part) for part in x.split(size or len(x))])
+        elif self.chunk_size is None or x.size(0) <= self.chunk_size:
+            out = self._pass_messages(x)
         else:
-            parts = x.split(size)
-            out = torch.cat(
-                [checkpoint(self._pass_messages, p, use_reentrant=False) for p in parts]
-            )
+            out = torch.cat([self._pass_recomputed(part) for part in x.split(self.chunk_size)])
         if self.bias is not None:
             out = out + self.bias.view(-1, *[1] * (out.dim() - 2))
         return out if self.update_module is None else self.update_module(out)
@@ -183,6 +179,12 @@ class Round(MessagePassing):  # type: ignore[misc]
         nodes = self._to_nodes(x)
         listens = getattr(self.message_module, "listens", True)
         return self.propagate(self.edge_index, x=(nodes, nodes if listens else None))
+
+    def _pass_recomputed(self, x: Tensor) -> Tensor:
+        """The same; the messages are made again in the backward pass, not kept for it."""
+        if not torch.is_grad_enabled():
+            return self._pass_messages(x)
+        return checkpoint(self._pass_messages, x, use_reentrant=False)
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         if self._wants_edges:

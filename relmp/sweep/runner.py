@@ -6,9 +6,11 @@ import concurrent.futures as futures
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing.queues import SimpleQueue
@@ -194,10 +196,11 @@ def _in_workers(
     with futures.ProcessPoolExecutor(
         min(workers, len(runs)), context, _start_worker, (epochs, stop)
     ) as pool:
-        jobs = {
-            pool.submit(_work, folder / run.key, run.config, source, device, wait): run
-            for run in runs
-        }
+        with _script_left_out(runs):
+            jobs = {
+                pool.submit(_work, folder / run.key, run.config, source, device, wait): run
+                for run in runs
+            }
         open_jobs = set(jobs)
         try:
             while open_jobs:
@@ -219,6 +222,26 @@ def _in_workers(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failures, busy
+
+
+@contextmanager
+def _script_left_out(runs: list[PlannedRun]) -> Iterator[None]:
+    """Keep the workers that start meanwhile from running the user's script again.
+
+    Spawned processes import the script that started them. Workers need it only for a message
+    that is defined in it; otherwise the script may train and plot at its top level.
+    """
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {
+        name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)
+    }
+    if "'__main__:" not in str(runs[0].config["model"]["options"]):
+        main.__spec__ = None
+        vars(main).pop("__file__", None)
+    try:
+        yield
+    finally:
+        vars(main).update(kept)
 
 
 def _train_run(

@@ -77,6 +77,7 @@ def _rows(
     if epochs == "last":
         finished = bool(records) and records[-1]["epoch"] == training["epochs"]
         records = records[-1:] if finished else []
+    width = model["options"]["width"]  # of the first stage, or of every stage
     common = {
         "run": run.path.name,
         "model": model["name"],
@@ -84,7 +85,7 @@ def _rows(
         "graph": model["graph"]["name"],
         "graph_key": model["graph"]["key"],
         "num_nodes": model["graph"]["num_nodes"],
-        "width": model["options"]["width"],
+        "width": width if isinstance(width, int) else width[0],
         "seed": training["seed"],
         **config["derived"],
     }

@@ -1,37 +1,177 @@
-"""Everything that one call writes."""
+"""Everything that one call and the command write, and what they refuse."""
 
 import json
+import math
 
+import numpy as np
 import pandas as pd
 import pytest
-from planted import bowl, planted_table
+import tyro
+from planted import bowl, flat, planted_table
 
 from relmp.analysis import analyse
+from relmp.analysis.conclusions import as_json
+from relmp.cli_analyse import AnalyseCommand
+from relmp.graphs import create_graph
+from relmp.sweep import run_sweep
 
 
-def test_writes_table_map_numbers_and_text(tmp_path):
+def test_writes_table_figures_numbers_text_and_report(tmp_path):
     table = planted_table(bowl, seed=0)
-    text = analyse(table, tmp_path / "out")
+    known = create_graph("ws_flex", n=64, k=8, p=0.15, seed=1, name="known")
+    text = analyse(table, tmp_path / "out", landmarks=[known])
+    out = tmp_path / "out"
     assert "Sweet spot: C" in text
-    assert (tmp_path / "out" / "summary.txt").read_text() == text
-    for name in ("sweet_spot.png", "sweet_spot.pdf"):
-        assert (tmp_path / "out" / name).stat().st_size > 5000
-    numbers = json.loads((tmp_path / "out" / "analysis.json").read_text())
-    assert numbers["summary"]["complete"]["n"] == 4
-    assert numbers["sweet_spot"]["ranges"] is not None
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "results.parquet"), table)
-    assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == len(table)
+    assert "known (64 nodes): C = 0." in text
+    assert (out / "summary.txt").read_text() == text
+    for figure in ("sweet_spot", "slices", "best", "surface"):
+        for suffix in ("png", "pdf"):
+            assert (out / f"{figure}.{suffix}").stat().st_size > 5000
+    (task,) = json.loads((out / "analysis.json").read_text())["tasks"]
+    assert task["summary"]["complete"]["n"] == 4
+    assert task["sweet_spot"]["ranges"] is not None
+    assert task["landmarks"][0]["graph"] == "known"
+    assert "known" in (out / "report.html").read_text()
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), table)
+    assert len(pd.read_csv(out / "results.csv")) == len(table)
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_json_has_no_nan(tmp_path, seeds):
-    analyse(planted_table(bowl, seed=0, seeds=seeds), tmp_path)
-    text = (tmp_path / "analysis.json").read_text()
-    assert "NaN" not in text
-    assert "Infinity" not in text
+def no_complete(table):
+    return table[table["density"] < 1]
+
+
+def one_seed(table):
+    return table[table["seed"] == 0]
+
+
+def partial(table):
+    """The sweep was stopped: some runs are missing, one has no error."""
+    table = table.sample(frac=0.6, random_state=0).reset_index(drop=True)
+    table.loc[3, "test_error"] = np.nan
+    return table
+
+
+def all_equal(table):
+    return table.assign(test_error=33.0)
+
+
+def few(table):
+    return table[table["graph_key"] < f"{4:016x}"]
+
+
+def disconnected(table):
+    return table.assign(path_length=table["path_length"].where(table["seed"] >= 0, 1).mask(
+        table["graph_key"] < f"{20:016x}", np.inf))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (no_complete, "complete graph was not run"),
+        (one_seed, "only one seed"),
+        (partial, "has no finite test_error"),
+        (all_equal, "all errors equal 33"),
+        (few, "only 4 graphs have 4 seeds"),
+        (disconnected, "have no finite path_length"),
+    ],
+)
+def test_what_cannot_be_said_is_said_and_nothing_invented(tmp_path, change, said):
+    text = analyse(change(planted_table(bowl, seed=0)), tmp_path)
+    assert said in text
+    assert "nan" not in text
+    numbers = (tmp_path / "analysis.json").read_text()
+    assert "NaN" not in numbers
+    assert "Infinity" not in numbers
+    report = (tmp_path / "report.html").read_text()
+    assert said.replace("'", "&#x27;") in report
+
+
+def test_other_measures(tmp_path):
+    analyse(planted_table(bowl, seed=0), tmp_path, measures=("density", "path_length"))
+    (task,) = json.loads((tmp_path / "analysis.json").read_text())["tasks"]
+    assert task["sweet_spot"]["measures"] == ["density", "path_length"]
+    assert [fit["control"] for fit in task["nested"]] == ["width"]
+
+
+def test_two_tasks_are_analysed_and_compared(tmp_path):
+    first = planted_table(bowl, seed=0)
+    second = first.assign(data="other", run=first["run"] + "-other")
+    text = analyse(pd.concat([first, second]), tmp_path)
+    assert "mlp on planted against mlp on other" in text
+    assert (tmp_path / "mlp_other" / "report.html").is_file()
+    assert (tmp_path / "mlp_planted_against_mlp_other.png").is_file()
+    (pair,) = json.loads((tmp_path / "analysis.json").read_text())["transfer"]
+    assert pair["graphs"]["pearson"] == pytest.approx(1)
+
+
+def test_an_earlier_epoch(tmp_path):
+    late = planted_table(bowl, seed=0)
+    early = planted_table(flat, seed=1).assign(epoch=1)
+    table = pd.concat([early, late])
+    assert "No sweet spot" in analyse(table, tmp_path, epoch=1)
+    with pytest.raises(ValueError, match="no record of epoch 7|No run has a record of epoch 7"):
+        analyse(table, tmp_path, epoch=7)
 
 
 def test_out_is_a_file(tmp_path):
-    (tmp_path / "taken").write_text("")
-    with pytest.raises(ValueError, match="cannot be made"):
+    (tmp_path / "taken").write_text("kept")
+    with pytest.raises(ValueError, match="cannot be written to"):
         analyse(planted_table(bowl, seed=0), tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "kept"
+
+
+def test_json_values_are_plain():
+    values = {"a": np.float64(1), "b": [math.inf, np.nan, np.int64(2)], 3: np.array([True])}
+    assert as_json(values) == {"a": 1.0, "b": [None, None, 2], "3": [True]}
+
+
+def test_command_analyses_a_sweep(tmp_path, capsys):
+    """The graphs that the sweep stored are drawn in the report."""
+    graphs = [create_graph("ws_flex", n=16, k=4, p=0.3, seed=seed) for seed in range(3)]
+    run_sweep("mlp", data="digits", graphs=graphs, seeds=range(2), out=tmp_path / "sweep",
+              width=32, epochs=2, train_size=200, workers=1)  # fmt: skip
+    capsys.readouterr()
+    AnalyseCommand(source=(str(tmp_path / "sweep"),), out=str(tmp_path / "out")).run()
+    said = capsys.readouterr().out
+    assert "mlp on digits" in said
+    assert "only 4 graphs have 2 seeds" in said
+    report = (tmp_path / "out" / "report.html").read_text()
+    data = json.loads(report.split('id="data">')[1].split("</script>")[0])
+    assert all(graph["edges"] for graph in data["graphs"])
+    assert data["graphs"][0]["curves"]["epoch"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "message"),
+    [
+        (("published", "here"), None, "name a folder for the analysis"),
+        (("published",), "out", "No folder of published results was given"),
+        (("a", "b"), None, "2 folders were given"),
+        ((), None, "0 folders were given"),
+    ],
+)
+def test_command_refuses(source, out, message):
+    with pytest.raises(ValueError, match=message):
+        AnalyseCommand(source=source, out=out).run()
+
+
+def test_command_line():
+    parsed = tyro.cli(
+        AnalyseCommand,
+        args=[
+            "published",
+            "a",
+            "b",
+            "--out",
+            "c",
+            "--epoch",
+            "3",
+            "--measures",
+            "density",
+            "width",
+        ],
+    )
+    assert parsed == AnalyseCommand(
+        ("published", "a", "b"), out="c", epoch=3, measures=("density", "width")
+    )
+    assert tyro.cli(AnalyseCommand, args=["runs/quick"]).source == ("runs/quick",)

@@ -5,7 +5,7 @@ import pytest
 from planted import bowl, flat, planted_table
 
 from relmp.analysis import Results, summarise
-from relmp.analysis.summary import choose_and_judge
+from relmp.analysis.selection import choose_and_judge
 
 
 def test_choosing_by_luck_shows_a_gain_that_judging_does_not():

@@ -273,6 +273,30 @@ def test_mistakes_are_named(options: dict[str, int], message: str) -> None:
         RelationalConv2d(ASYMMETRIC, 11, 13, **options)
 
 
+@pytest.mark.parametrize("execution", PINNED)
+def test_vectors_and_images_are_not_confused(execution: str) -> None:
+    """A linear round of 8 channels must not multiply the columns of an 8 x 8 image."""
+    linear = Round(ASYMMETRIC, 8, 8, execution=execution)
+    with pytest.raises(ValueError, match=r"LinearMessage takes .* \[B, C\], but was given 4 dim"):
+        linear(torch.randn(2, 8, 8, 8))
+    message = partial(Conv2dMessage, kernel_size=1)
+    conv = Round(ASYMMETRIC, 8, 8, message=message, execution=execution)
+    with pytest.raises(ValueError, match=r"Conv2dMessage takes .* \[B, C, H, W\], but was given 2"):
+        conv(torch.randn(2, 8))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("execution", PINNED)
+def test_compiles_whole(execution: str) -> None:
+    layer = RelationalConv2d(ASYMMETRIC, 11, 13, 3, stride=2, padding=1, execution=execution)
+    compiled = torch.compile(layer, fullgraph=True)
+    x = torch.randn(3, 11, 8, 8, requires_grad=True)
+    torch.testing.assert_close(compiled(x), layer(x))
+    gradient = torch.autograd.grad(compiled(x).sum(), x)
+    torch.testing.assert_close(gradient, torch.autograd.grad(layer(x).sum(), x))
+
+
 def test_wrong_images_are_named() -> None:
     layer = RelationalConv2d(ASYMMETRIC, 11, 13, 3)
     with pytest.raises(ValueError, match=r"takes \[B, 11, H, W\], but was given \[2, 12, 5, 5\]"):

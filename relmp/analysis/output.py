@@ -1,0 +1,59 @@
+"""A folder that an analysis writes into."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+class OutputFolder:
+    """Makes the folder, and turns every failure to write into one sentence.
+
+    Raises:
+        ValueError: If the folder cannot be made or written to.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with self._sentence():
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    def __truediv__(self, name: str) -> OutputFolder:
+        return OutputFolder(self.path / name)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """``name.csv`` and ``name.parquet``."""
+        with self._sentence():
+            table.to_csv(self.path / f"{name}.csv", index=False)
+            table.to_parquet(self.path / f"{name}.parquet", index=False)
+
+    def write_figure(self, name: str, figure: Figure) -> None:
+        """``name.png`` and ``name.pdf``."""
+        with self._sentence():
+            for suffix in ("png", "pdf"):
+                figure.savefig(self.path / f"{name}.{suffix}", dpi=150)
+
+    def write_json(self, name: str, values: Any) -> None:
+        """Plain values; NaN is an error."""
+        self.write_text(name, json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """A file of UTF-8 text."""
+        with self._sentence():
+            (self.path / name).write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def _sentence(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            raise ValueError(
+                f"The output folder '{self.path}' cannot be written to "
+                f"({problem.strerror or problem}); name another one."
+            ) from None

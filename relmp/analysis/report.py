@@ -1,0 +1,146 @@
+"""The interactive report: one HTML page that works without a network.
+
+The page holds plotly's JavaScript, the figures, and every graph packed as bits. A point or a
+table row opens its graph: drawing, adjacency matrix, measures and learning curves.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Mapping
+from importlib import resources
+from string import Template
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from plotly.offline import get_plotlyjs
+
+from relmp.analysis.conclusions import Conclusions, as_json
+from relmp.analysis.report_figures import report_figures
+from relmp.analysis.results import Results
+from relmp.graphs import RelationalGraph
+
+_PAGE = resources.files("relmp.analysis") / "report_page"
+
+
+def write_report(
+    results: Results, conclusions: Conclusions, graphs: Mapping[str, RelationalGraph]
+) -> str:
+    """The page as text.
+
+    Args:
+        results: One task's results.
+        conclusions: What ``conclude`` made of them.
+        graphs: The graphs behind the keys; a point without one opens its numbers only.
+    """
+    data = {
+        "figures": {
+            name: json.loads(figure.to_json())
+            for name, figure in report_figures(results, conclusions).items()
+        },
+        "graphs": _graphs(results, graphs, conclusions),
+        "tables": as_json(_tables(conclusions)),
+    }
+    # "</" would end the script element that holds the data.
+    text = json.dumps(as_json(data), separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    sections = "\n".join(
+        f"<h2>{html.escape(title)}</h2>\n"
+        + "".join(f"<p>{html.escape(line)}</p>\n" for line in lines)
+        for title, lines in conclusions.sections().items()
+    )
+    return Template(_read("page.html")).substitute(
+        title=html.escape(results.task),
+        style=_read("page.css"),
+        plotly=get_plotlyjs(),
+        script=_read("page.js"),
+        sections=sections,
+        data=text,
+    )
+
+
+def pack_edges(graph: RelationalGraph) -> str:
+    """The adjacency matrix without self-loops, row by row, as bits in base 64.
+
+    Row i, column j is 1 where node i listens to node j. An undirected graph gives its upper
+    triangle only.
+    """
+    matrix = adjacency(graph)
+    bits = matrix if graph.is_directed else matrix[np.triu_indices(graph.num_nodes, 1)]
+    return base64.b64encode(np.packbits(bits.ravel()).tobytes()).decode("ascii")
+
+
+def adjacency(graph: RelationalGraph) -> npt.NDArray[np.bool_]:
+    """``[n, n]``: whether node i (row) listens to node j (column), self-loops left out."""
+    matrix = np.zeros((graph.num_nodes, graph.num_nodes), dtype=np.bool_)
+    source, target = graph.edges
+    matrix[target, source] = True
+    np.fill_diagonal(matrix, False)
+    return matrix
+
+
+def _graphs(
+    results: Results, graphs: Mapping[str, RelationalGraph], conclusions: Conclusions
+) -> list[dict[str, Any]]:
+    frame = results.graphs
+    inside = conclusions.sweet_spot.contains(results.place(frame.index))
+    curves = _curves(results)
+    columns = ["num_nodes", "density", "clustering", "path_length", *results.measures, "width"]
+    shown = [c for c in dict.fromkeys(columns) if c in frame.columns]
+    rows = []
+    errors = results.errors.round(4)
+    for key, row, is_inside in zip(frame.index, frame.to_dict("records"), inside, strict=True):
+        graph = graphs.get(str(key))
+        rows.append(
+            {
+                "name": row["graph"] or str(key),
+                "measures": {column: row[column] for column in shown},
+                "mean": row["mean"],
+                "deviation": row["deviation"],
+                "n": row["n"],
+                "in_spot": bool(is_inside),
+                "errors": errors.loc[key].dropna().to_dict(),
+                "curves": curves.get(str(key)),
+                "nodes": None if graph is None else graph.num_nodes,
+                "directed": None if graph is None else graph.is_directed,
+                "edges": None if graph is None else pack_edges(graph),
+            }
+        )
+    return rows
+
+
+def _curves(results: Results) -> dict[str, dict[str, list[float]]]:
+    """Mean train and test error by epoch, where there is more than one epoch."""
+    columns = [c for c in ("train_error", results.error) if c in results.curves.columns]
+    if results.curves["epoch"].nunique() < 2:
+        return {}
+    means = results.curves.groupby(["graph_key", "epoch"])[columns].mean().round(4)
+    return {
+        str(key): {
+            "epoch": rows.index.get_level_values("epoch").tolist(),
+            **{column: rows[column].tolist() for column in columns},
+        }
+        for key, rows in means.groupby(level="graph_key")
+    }
+
+
+def _tables(conclusions: Conclusions) -> dict[str, pd.DataFrame]:
+    tables = {"Bins": conclusions.sweet_spot.bins.drop(columns=["column", "row"])}
+    if conclusions.nested:
+        tables["Measures beyond density and width"] = pd.DataFrame(conclusions.nested)
+    if conclusions.matched:
+        tables["The sweet spot at equal density and width"] = pd.DataFrame(conclusions.matched)
+    if len(conclusions.designs):
+        tables["Smallest effects that a sweep sees with a probability of 80 %"] = (
+            conclusions.designs
+        )
+    if len(conclusions.landmarks):
+        tables["Other graphs"] = conclusions.landmarks.drop(columns="graph_key")
+    return tables
+
+
+def _read(name: str) -> str:
+    return (_PAGE / name).read_text(encoding="utf-8")

@@ -1,0 +1,116 @@
+"""The paper's rule: bins over the measures, and which of them are not worse than the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from relmp.analysis.results import Array, Results
+
+GRID: dict[str, tuple[float, float]] = {"clustering": (0.0, 1 / 15), "path_length": (1.0, 3.5 / 15)}
+"""Lower edge and width of the paper's bins: 15 over C from 0 to 1, 15 over L from 1 to 4.5.
+Larger values (rings of many nodes) get further bins of the same width."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule on the graphs of ``results.block``, ready to be applied to other errors of theirs.
+
+    Attributes:
+        bins: One row a non-empty bin: column and row number, centre, graphs, seeds.
+        centres: ``[bins, 2]``.
+        average: ``[bins, graphs]``: takes errors of graphs to means of bins.
+        alpha: A bin is kept unless its p-value is below this.
+        correction: Which p-values decide: "none" or "tukey".
+    """
+
+    bins: pd.DataFrame
+    centres: Array
+    average: Array
+    alpha: float
+    correction: str
+
+    @classmethod
+    def of(cls, results: Results, alpha: float, correction: str) -> Rule:
+        """The bins that the graphs of a sweep fill."""
+        block = results.block
+        points = results.place(block.index)
+        names = ("column", "row")
+        columns = [
+            cell_numbers(results, measure, points[:, axis])
+            for axis, measure in enumerate(results.measures)
+        ]
+        grouped = pd.DataFrame(dict(zip(names, columns, strict=True))).groupby(list(names))
+        bins = grouped.size().rename("graphs").reset_index()
+        for name, measure in zip(names, results.measures, strict=True):
+            low, width = grid_of(results, measure)
+            bins[measure] = low + width * (bins[name] + 0.5)
+        bins["seeds"] = block.shape[1]
+        member = np.zeros((len(bins), len(block)))
+        member[grouped.ngroup(), np.arange(len(block))] = 1
+        return cls(
+            bins,
+            bins[list(results.measures)].to_numpy(dtype=np.float64),
+            member / member.sum(axis=1, keepdims=True),
+            alpha,
+            correction,
+        )
+
+    def p_values(self, errors: Array) -> Array:
+        """Of each bin being as good as the best, from errors ``[graphs, seeds]``."""
+        return compare_with_best(self.average @ errors, self.correction)
+
+    def kept(self, errors: Array) -> npt.NDArray[np.bool_]:
+        """Which bins are not worse than the best."""
+        return self.p_values(errors) >= self.alpha
+
+    def corners(self, kept: npt.NDArray[np.bool_]) -> Array:
+        """``[2, 2]``: the lowest and the highest centre of the kept bins, in each measure."""
+        return np.array([self.centres[kept].min(axis=0), self.centres[kept].max(axis=0)])
+
+
+def cell_numbers(
+    results: Results, measure: str, values: Array, fineness: int = 1
+) -> npt.NDArray[np.int64]:
+    """The number of the cell that each value lies in, ``fineness`` cells a bin.
+
+    A value on an edge belongs to the cell above, whatever its last bit is, but one on the top
+    edge of a bounded measure (C = 1) to the last cell.
+    """
+    low, width = grid_of(results, measure)
+    number = np.floor(np.round((values - low) * fineness / width, 9)).astype(np.int64)
+    return number if measure == "path_length" else np.minimum(number, 15 * fineness - 1)
+
+
+def grid_of(results: Results, measure: str) -> tuple[float, float]:
+    """Lower edge and width of the bins: the paper's, or a fifteenth of the range."""
+    if measure in GRID:
+        return GRID[measure]
+    values = results.graphs[measure]
+    low, span = float(values.min()), float(values.max() - values.min())
+    return low, span / 15 if span > 0 else 1.0
+
+
+def compare_with_best(values: Array, correction: str) -> Array:
+    """p-values of "not worse than the best bin", NaN where there is nothing to test with."""
+    bins, seeds = values.shape
+    best = int(np.argmin(values.mean(axis=1)))
+    if seeds < 2 or not values.var(axis=1).any():
+        return np.full(bins, np.nan)
+    differences = values.mean(axis=1) - values[best].mean()
+    variances = values.var(axis=1, ddof=1)
+    if correction == "tukey":
+        q = differences / np.sqrt(variances.mean() / seeds)
+        p_values = stats.studentized_range.sf(q, max(bins, 2), bins * (seeds - 1))
+    else:
+        pairwise = np.sqrt((variances + variances[best]) / seeds)
+        # A pair without any spread differs surely, or not at all.
+        surely = np.where(differences > 0, np.inf, 0.0)
+        t = np.divide(differences, pairwise, out=surely, where=pairwise > 0)
+        p_values = stats.t.sf(t, 2 * (seeds - 1))
+    p_values[best] = 1.0
+    return np.asarray(p_values, dtype=np.float64)

@@ -1,0 +1,25 @@
+"""Graph generators: functions ``*_graph(n, ..., seed) -> networkx.Graph``, also by name."""
+
+from relmp.graphs.generators import classic, expanders, random_graphs, small_worlds, structured
+from relmp.graphs.generators.create import (
+    Generator,
+    check_nodes,
+    check_range,
+    check_whole,
+    create_graph,
+    generators,
+)
+
+__all__ = [
+    "Generator",
+    "check_nodes",
+    "check_range",
+    "check_whole",
+    "classic",
+    "create_graph",
+    "expanders",
+    "generators",
+    "random_graphs",
+    "small_worlds",
+    "structured",
+]

@@ -1,0 +1,314 @@
+"""Where a graph lies: numbers that describe it, by name.
+
+All but ``density``, ``num_edges`` and ``reciprocity`` look at the undirected graph without
+self-loops, as C and L do. A measure that a graph does not have (the assortativity of a
+regular graph, the curvature of one without edges) is NaN; distances in a disconnected graph
+are infinite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from relmp.graphs.relational_graph import RelationalGraph
+from relmp.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+
+class View:
+    """What several measures need of one graph, computed once."""
+
+    def __init__(self, graph: RelationalGraph) -> None:
+        self.graph = graph
+
+    @cached_property
+    def adjacency(self) -> Floats:
+        """``[n, n]`` zeros and ones: undirected, no self-loops."""
+        n = self.graph.num_nodes
+        matrix = np.zeros((n, n))
+        source, target = self.graph.edges
+        matrix[source, target] = matrix[target, source] = 1
+        np.fill_diagonal(matrix, 0)
+        return matrix
+
+    @cached_property
+    def degrees(self) -> Floats:
+        """``[n]`` numbers of neighbours."""
+        return np.asarray(self.adjacency.sum(axis=1), dtype=np.float64)
+
+    @cached_property
+    def distances(self) -> Floats:
+        """``[n, n]`` lengths of shortest paths."""
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import shortest_path
+
+        return np.asarray(shortest_path(csr_array(self.adjacency), unweighted=True))
+
+    @cached_property
+    def walk_eigenvalues(self) -> Floats:
+        """Eigenvalues of the random walk, ascending; a node without neighbours stays put."""
+        roots = np.sqrt(np.maximum(self.degrees, 1))
+        walk = self.adjacency + np.diag((self.degrees == 0).astype(np.float64))
+        return np.asarray(np.linalg.eigvalsh(walk / roots[:, None] / roots[None, :]))
+
+    @cached_property
+    def networkx(self) -> nx.Graph[int]:
+        """The same graph for networkx."""
+        return nx.from_numpy_array(self.adjacency.astype(np.int64))
+
+    @cached_property
+    def random_references(self) -> tuple[float, float]:
+        """Mean C and L of ten graphs of the same degrees, rewired at random."""
+        from relmp.graphs.null_models import degree_preserving_rewire
+
+        graph = self.graph.undirected()
+        rewired = [degree_preserving_rewire(graph, seed=seed) for seed in range(10)]
+        lengths = [each.path_length for each in rewired if math.isfinite(each.path_length)]
+        length = float(np.mean(lengths)) if lengths else math.inf
+        return float(np.mean([each.clustering for each in rewired])), length
+
+
+Measure = Callable[[View], float]
+
+measures: Registry[Measure] = Registry("graph measure")
+
+
+def measure_graph(graph: RelationalGraph, names: Iterable[str] = ()) -> dict[str, float]:
+    """Measures of a graph by name, all of them by default.
+
+    Args:
+        graph: Any relational graph.
+        names: Which measures (``measures.names()`` lists them).
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    view = View(graph)
+    return {name: float(measures[name](view)) for name in tuple(names) or ORDER}
+
+
+def measure_graphs(graphs: Iterable[RelationalGraph], names: Iterable[str] = ()) -> pd.DataFrame:
+    """A table of measures: one row a graph, with its name and key first.
+
+    Args:
+        graphs: Any relational graphs.
+        names: Which measures, all of them by default.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    import pandas as pd
+
+    names = tuple(names)
+    rows = [{"name": g.name, "key": g.key, **measure_graph(g, names)} for g in graphs]
+    return pd.DataFrame(rows, columns=["name", "key", *(names or ORDER)])
+
+
+@measures.register("num_nodes")
+def num_nodes(view: View) -> float:
+    """Number of nodes n."""
+    return view.graph.num_nodes
+
+
+@measures.register("num_edges")
+def num_edges(view: View) -> float:
+    """Number of directed edges, self-loops included."""
+    return view.graph.num_edges
+
+
+@measures.register("density")
+def density(view: View) -> float:
+    """Edges with self-loops over n squared."""
+    return view.graph.density
+
+
+@measures.register("clustering")
+def clustering(view: View) -> float:
+    """C: mean local clustering coefficient."""
+    return view.graph.clustering
+
+
+@measures.register("path_length")
+def path_length(view: View) -> float:
+    """L: average shortest path length."""
+    return view.graph.path_length
+
+
+@measures.register("degree_mean")
+def degree_mean(view: View) -> float:
+    """Mean number of neighbours."""
+    return float(view.degrees.mean())
+
+
+@measures.register("degree_std")
+def degree_std(view: View) -> float:
+    """Standard deviation of the number of neighbours."""
+    return float(view.degrees.std())
+
+
+@measures.register("degree_min")
+def degree_min(view: View) -> float:
+    """Smallest number of neighbours."""
+    return float(view.degrees.min())
+
+
+@measures.register("degree_max")
+def degree_max(view: View) -> float:
+    """Largest number of neighbours."""
+    return float(view.degrees.max())
+
+
+@measures.register("diameter")
+def diameter(view: View) -> float:
+    """Largest distance between two nodes."""
+    return float(view.distances.max())
+
+
+@measures.register("transitivity")
+def transitivity(view: View) -> float:
+    """Share of the paths of two edges, over the whole graph, that are closed to triangles."""
+    closed = float(np.einsum("ij,ji->", view.adjacency @ view.adjacency, view.adjacency))
+    paths = float((view.degrees * (view.degrees - 1)).sum())
+    return closed / paths if paths else 0.0
+
+
+@measures.register("assortativity")
+def assortativity(view: View) -> float:
+    """Correlation of the degrees at the two ends of an edge."""
+    source, target = np.nonzero(view.adjacency)
+    ends = view.degrees[source], view.degrees[target]
+    spread = float(ends[0].var()) if len(source) else 0.0
+    if spread == 0:
+        return math.nan
+    return float(((ends[0] - ends[0].mean()) * (ends[1] - ends[1].mean())).mean()) / spread
+
+
+@measures.register("modularity")
+def modularity(view: View) -> float:
+    """Modularity of the communities that the Louvain method finds (seed 0)."""
+    if not view.adjacency.any():
+        return math.nan
+    communities = nx.community.louvain_communities(view.networkx, seed=0)
+    return float(nx.community.modularity(view.networkx, communities))
+
+
+@measures.register("algebraic_connectivity")
+def algebraic_connectivity(view: View) -> float:
+    """Second smallest eigenvalue of the Laplacian: 0 for a disconnected graph."""
+    if len(view.degrees) < 2:
+        return math.nan
+    laplacian = np.diag(view.degrees) - view.adjacency
+    return max(0.0, float(np.linalg.eigvalsh(laplacian)[1]))
+
+
+@measures.register("spectral_gap")
+def spectral_gap(view: View) -> float:
+    """1 minus the second largest absolute eigenvalue of the random walk.
+
+    How fast a walk forgets where it began: 0 for disconnected and for bipartite graphs.
+    """
+    if len(view.degrees) < 2:
+        return math.nan
+    return max(0.0, 1.0 - float(np.sort(np.abs(view.walk_eigenvalues))[-2]))
+
+
+@measures.register("sigma")
+def sigma(view: View) -> float:
+    """Small-world sigma, (C / C_r) / (L / L_r); C_r, L_r of ten graphs of the same degrees.
+
+    Reference:
+        Humphries and Gurney, *Network small-world-ness*, PLoS ONE 2008.
+    """
+    random_C, random_L = view.random_references
+    L = view.graph.path_length
+    if random_C == 0 or L == 0 or not math.isfinite(L) or not math.isfinite(random_L):
+        return math.nan
+    return view.graph.clustering / random_C * random_L / L
+
+
+@measures.register("omega")
+def omega(view: View) -> float:
+    """Small-world omega, L_r / L - C / C_l: near -1 a lattice, 0 a small world, 1 random.
+
+    L_r is that of ``sigma``; C_l is the clustering of a ring lattice with as many edges.
+
+    Reference:
+        Telesford et al., *The ubiquity of small-world networks*, Brain Connectivity 2011.
+    """
+    n, edges = len(view.degrees), int(view.degrees.sum()) // 2
+    _, random_L = view.random_references
+    lattice = RelationalGraph.from_edges(
+        [(i, (i + step) % n) for step in range(1, edges // n + 1) for i in range(n)]
+        + [(i, (i + edges // n + 1) % n) for i in range(edges % n)]
+        if edges < n * (n - 1) // 2
+        else [(i, j) for i in range(n) for j in range(i)],
+        n,
+    )
+    L = view.graph.path_length
+    if L == 0 or not math.isfinite(L) or not math.isfinite(random_L) or not lattice.clustering:
+        return math.nan
+    return random_L / L - view.graph.clustering / lattice.clustering
+
+
+@measures.register("entropy")
+def entropy(view: View) -> float:
+    """Entropy rate of the random walk in nats: the sum of d_i log d_i over the sum of d_i."""
+    degrees = view.degrees[view.degrees > 0]
+    if not len(degrees):
+        return math.nan
+    return float((degrees * np.log(degrees)).sum() / degrees.sum())
+
+
+@measures.register("curvature")
+def curvature(view: View) -> float:
+    """Mean Ollivier-Ricci curvature of the edges, 1 - W(m_u, m_v).
+
+    W is the earth mover's distance between walks that take one step from either end, each
+    to a neighbour at random.
+
+    Reference:
+        Ollivier, *Ricci curvature of Markov chains on metric spaces*, J. Funct. Anal. 2009.
+    """
+    from relmp.graphs.transport import mean_edge_curvature
+
+    if not view.adjacency.any():
+        return math.nan
+    distances = np.where(np.isfinite(view.distances), view.distances, 0).astype(np.int64)
+    return float(mean_edge_curvature(view.adjacency.astype(np.bool_), distances))
+
+
+@measures.register("reciprocity")
+def reciprocity(view: View) -> float:
+    """Share of arcs, self-loops apart, whose opposite is there too; 1 where undirected."""
+    source, target = view.graph.edges
+    n = view.graph.num_nodes
+    proper = source != target
+    arcs = source[proper] * n + target[proper]
+    if not len(arcs):
+        return math.nan
+    return float(np.isin(target[proper] * n + source[proper], arcs).mean())
+
+
+ORDER: tuple[str, ...] = tuple(measures._items)
+"""The measures of this module, in the order of the table."""
+
+
+def describe(name: str) -> str:
+    """What a measure is, in one line.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    text: Any = measures[name].__doc__
+    return str(text or "").strip().splitlines()[0] if text else ""

@@ -1,0 +1,163 @@
+"""The paper's 8-layer CNN, and the same for small images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from relmp.graphs import RelationalGraph
+from relmp.models.blocks import (
+    ConvMessageFactory,
+    ConvRounds,
+    Size,
+    check_images,
+    dense_conv,
+    halved,
+    initialise,
+    stage_widths,
+)
+from relmp.models.cost import Classifier, LayerCost, Widths
+from relmp.models.factory import models
+from relmp.rounds import Conv2dMessage
+from relmp.rounds.aggregation import Aggr
+
+
+@models.register("cnn")
+class CNN(Classifier):
+    r"""Eight layers: a dense stem, six rounds of 3x3 convolutions, a dense head.
+
+    ::
+
+        images [B, in_channels, H, W]
+          | stem      3x3 convolution / 2, batch norm, ReLU      dense, stem_width channels
+          |           3x3 max pooling / 2
+          | stages.0  2 x (3x3 messages, batch norm, ReLU)       relational,  64 channels
+          | stages.1  the same                                   relational, 128 channels
+          | stages.2  the same                                   relational, 256 channels
+          |           mean over all pixels
+          | head      Linear with bias                           dense
+        scores [B, num_classes]
+
+    The first round of a stage has stride 2. No convolution has a bias.
+
+    Args:
+        graph: The graph of all rounds; None for the ordinary dense network.
+        num_classes: Number of classes.
+        in_channels: Channels of the images.
+        width: Channels of the first stage, the others in proportion; or of every stage.
+        stem_width: Channels of the stem.
+        message: As of :class:`relmp.Round`, and told ``kernel_size``, ``stride`` and
+            ``padding``.
+        aggr: See :class:`relmp.Round`.
+        execution: See :class:`relmp.Round`.
+
+    Shapes:
+        - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
+
+    Raises:
+        ValueError: If a layer has fewer channels than the graph has nodes, or the images are
+            too small to be halved so often.
+
+    Reference:
+        You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.1.
+    """
+
+    BASELINE_WIDTHS: ClassVar[Widths] = (64, 128, 256)
+    WIDTH_RESCALES: ClassVar[int] = 9
+    IMAGE_SIZE: ClassVar[int] = 224
+    STEM_WIDTH: ClassVar[int] = 64
+    STEM_HALVES: ClassVar[bool] = True
+    DEPTH: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        graph: RelationalGraph | None = None,
+        num_classes: int = 10,
+        *,
+        in_channels: int = 3,
+        width: int | Sequence[int] | None = None,
+        stem_width: int | None = None,
+        message: ConvMessageFactory = Conv2dMessage,
+        aggr: Aggr = "sum",
+        execution: str = "auto",
+    ) -> None:
+        super().__init__()
+        stem_width = self.STEM_WIDTH if stem_width is None else stem_width
+        self.in_channels = in_channels
+        self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
+        self.widths = stage_widths(width, self.BASELINE_WIDTHS)
+        rounds = ConvRounds(graph, message, aggr, execution)
+        stride = 2 if self.STEM_HALVES else 1
+        self.stem = nn.Sequential(
+            dense_conv(in_channels, stem_width, 3, stride=stride),
+            nn.BatchNorm2d(stem_width),
+            nn.ReLU(),
+        )
+        if self.STEM_HALVES:
+            self.stem.append(nn.MaxPool2d(3, stride=2, padding=1))
+        self.stages = nn.Sequential()
+        channels = stem_width
+        for number, out in enumerate(self.widths):
+            stage = nn.Sequential()
+            for depth in range(self.DEPTH):
+                name = f"stages.{number}.{depth}"
+                update = [nn.BatchNorm2d(out), nn.ReLU()]
+                stride = 2 if depth == 0 else 1
+                stage.append(rounds(name, channels, out, 3, stride=stride, update=update))
+                channels = out
+            self.stages.append(stage)
+        self.head = nn.Linear(channels, num_classes)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels, self._strided())
+        return self.head(self.stages(self.stem(x)).mean((2, 3)))
+
+    @classmethod
+    def _strided(cls) -> list[str]:
+        stem = ["stem.0", "stem.3"] if cls.STEM_HALVES else []
+        return stem + [f"stages.{stage}.0" for stage in range(len(cls.BASELINE_WIDTHS))]
+
+    @staticmethod
+    def input_options(input_shape: Sequence[int]) -> dict[str, int]:
+        return {"in_channels": input_shape[0]}
+
+    @classmethod
+    def layers(
+        cls,
+        widths: Widths,
+        *,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        input_shape: Sequence[int] | None = None,
+        stem_width: int | None = None,
+        **options: Any,
+    ) -> Iterator[LayerCost]:
+        channels, height, width = input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE)
+        size: Size = (height, width)
+        stem_width = cls.STEM_WIDTH if stem_width is None else stem_width
+        if cls.STEM_HALVES:
+            size = halved("stem.0", size)
+        yield LayerCost("stem.0", channels, stem_width, 9, math.prod(size))
+        if cls.STEM_HALVES:
+            size = halved("stem.3", size)
+        channels = stem_width
+        for number, out in enumerate(widths):
+            size = halved(f"stages.{number}.0", size)
+            for depth in range(cls.DEPTH):
+                name = f"stages.{number}.{depth}"
+                yield LayerCost(name, channels, out, 9, math.prod(size), relational=True)
+                channels = out
+        yield LayerCost("head", channels, num_classes)
+
+
+@models.register("small_cnn")
+class SmallCNN(CNN):
+    """:class:`CNN` for images of 32 x 32 pixels: its stem does not make them smaller."""
+
+    WIDTH_RESCALES: ClassVar[int] = 15
+    IMAGE_SIZE: ClassVar[int] = 32
+    STEM_HALVES: ClassVar[bool] = False

@@ -1,0 +1,199 @@
+"""What a model is made of, layer by layer, and whether its executions agree."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from relmp.models.budget import layer_flops, run_one_image
+from relmp.models.cost import Classifier
+from relmp.rounds import Conv2dMessage, Round
+from relmp.rounds.execution import EXECUTIONS, MESSAGE_PASSING
+
+COLUMNS = (
+    "layer", "kind", "nodes", "sizes", "edges", "density", "parameters", "flops",
+    "activation_bytes", "message_bytes", "execution", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The layers of a model, one row each; prints as a table.
+
+    Args:
+        frame: Columns ``layer``, ``kind``, ``nodes``, ``sizes`` (channels a node, input to
+            output), ``edges``, ``density``, ``parameters``, ``flops``, ``activation_bytes``
+            (of the output, for one image), ``message_bytes`` (what literal messages of one
+            image take, whether or not the round is executed so), ``execution`` and ``note``
+            (why a layer stays dense, where that is known). Layers that are no rounds have
+            empty places.
+    """
+
+    frame: pd.DataFrame
+
+    def __str__(self) -> str:
+        shown = self.frame.astype(object).where(self.frame.notna(), "")
+        for name in ("parameters", "flops", "activation_bytes", "message_bytes"):
+            shown[name] = [f"{int(value):,}" if value != "" else "" for value in shown[name]]
+        shown["density"] = [f"{value:.3f}" if value != "" else "" for value in shown["density"]]
+        total = (
+            f"{len(self.frame)} layers, {int(self.frame['parameters'].sum()):,} parameters in "
+            f"them, {int(self.frame['flops'].sum()):,} FLOPs an image"
+        )
+        return f"{shown.to_string(index=False)}\n{total}"
+
+    def _repr_html_(self) -> str:
+        return str(self.frame.to_html(index=False, na_rep=""))
+
+
+def summary(model: nn.Module, input_shape: Sequence[int] | None = None) -> Summary:
+    """Nodes, sizes, edges, parameters, FLOPs, memory and execution of every layer.
+
+    One image of zeros is run through the model. Rounds, linear and convolutional layers are
+    listed, a layer that is used several times once for every use.
+
+    Args:
+        model: Any module.
+        input_shape: Shape of one image, ``(C, H, W)`` or ``(C,)``; the usual one of a
+            registered model by default.
+
+    Raises:
+        ValueError: If the shape is needed and not given, or the model does not take it.
+    """
+    if input_shape is None:
+        if not isinstance(model, Classifier):
+            raise ValueError(
+                f"{type(model).__name__} does not say which images it takes; pass the shape of "
+                f"one, such as summary(model, (3, 224, 224))."
+            )
+        input_shape = model.input_shape
+    names = {module: name for name, module in model.named_modules()}
+    notes: dict[str, str] = getattr(model, "kept_dense", {})
+    rows: list[dict[str, Any]] = []
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        name = names[module]
+        rows.append({"layer": name, "note": notes.get(name)} | _row(module, inputs[0], output))
+
+    run_one_image(model, input_shape, record)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    counts = ["nodes", "edges", "flops", "message_bytes"]
+    return Summary(frame.astype(dict.fromkeys(counts, "Int64")))
+
+
+def _row(module: nn.Module, x: Tensor, output: Tensor) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "kind": type(module).__name__,
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "activation_bytes": output[0].numel() * output.element_size(),
+    }
+    try:
+        row["flops"] = layer_flops(module, output)
+    except NotImplementedError:
+        row["flops"] = None  # a message that does not say what it costs
+    if not isinstance(module, Round):
+        return row
+    graph, ins, outs = module.graph, module.in_partition, module.out_partition
+    positions = x[0].numel() // module.in_channels, output[0].numel() // module.out_channels
+    numbers = ins.max_size * positions[0] + outs.max_size * positions[1]
+    return row | {
+        "nodes": graph.num_nodes,
+        "sizes": f"{_span(ins.sizes)} -> {_span(outs.sizes)}",
+        "edges": graph.num_edges,
+        "density": graph.density,
+        "parameters": module.num_parameters(),
+        "message_bytes": graph.num_edges * numbers * output.element_size(),
+        "execution": module.execution,
+    }
+
+
+def _span(sizes: Any) -> str:
+    low, high = int(sizes.min()), int(sizes.max())
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def verify(model: nn.Module, *, seed: int = 0) -> float:
+    """Run every round along every execution that it has, and print how far they differ.
+
+    Outputs and gradients (of the input and of all parameters) are compared with those of
+    message passing, in float64 and for random input. Differences are absolute, at inputs and
+    gradients of size one.
+
+    Args:
+        model: Any module, or one round; it is left as it is.
+        seed: Decides the inputs.
+
+    Returns:
+        The largest difference; about 1e-13 or less where all is well.
+
+    Raises:
+        ValueError: If the model has no rounds.
+    """
+    rows = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, Round):
+            for execution, difference in _differences(layer, seed):
+                rows.append({"round": name or type(layer).__name__, "execution": execution,
+                             "difference": difference})  # fmt: skip
+    if not rows:
+        raise ValueError(
+            f"{type(model).__name__} has no rounds to verify; build it with a graph, or use "
+            f"relmp.relationalize."
+        )
+    table = pd.DataFrame(rows)
+    largest = float(table["difference"].max())
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.1e}"))
+    print(f"Largest difference from message passing: {largest:.1e}")
+    return largest
+
+
+def _differences(layer: Round, seed: int) -> Iterator[tuple[str, float]]:
+    """Every execution that a round has, and its largest difference from message passing."""
+    twin = copy.deepcopy(layer).double().eval().requires_grad_()
+    twin.update_module = None  # the same along all executions
+    executions = [name for name in EXECUTIONS if name != "auto" and _has_execution(twin, name)]
+    if executions == [MESSAGE_PASSING]:
+        yield MESSAGE_PASSING, 0.0  # nothing to compare it with
+        return
+    x = _random_input(twin, seed)
+    expected: list[Tensor] = []
+    for execution in executions:  # message passing is the first of them
+        twin.set_execution(execution)
+        twin.to(x.device)
+        out = twin(x)
+        generator = torch.Generator().manual_seed(seed)
+        direction = torch.randn(out.shape, generator=generator, dtype=out.dtype).to(out.device)
+        gradients = torch.autograd.grad(
+            out, [x, *twin.parameters()], direction, materialize_grads=True
+        )
+        found = [out.detach(), *gradients]
+        expected = expected or found
+        yield execution, max(_distance(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def _has_execution(layer: Round, execution: str) -> bool:
+    try:
+        layer.set_execution(execution)
+    except ValueError:
+        return False
+    return True
+
+
+def _random_input(layer: Round, seed: int) -> Tensor:
+    shape: tuple[int, ...] = (3, layer.in_channels)
+    if isinstance(layer.message_module, Conv2dMessage):
+        reach = zip(layer.message_module.kernel_size, layer.message_module.dilation, strict=True)
+        shape += tuple(dilation * (size - 1) + 4 for size, dilation in reach)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return x.to(layer.edge_index.device).requires_grad_()
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max()) if a.numel() else 0.0
