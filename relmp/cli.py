@@ -30,7 +30,7 @@ class Train:
             paper's by default.
         message: Message class as package.module:Name; linear by default.
         aggr: How a node aggregates what it hears; any PyG aggregation.
-        execution: How rounds are executed: auto, message_passing or dense.
+        execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
         data: Data set: digits, fashion_mnist or cifar10.
         data_folder: Where its files lie.
         download: Fetch missing files.

@@ -11,7 +11,11 @@ from relmp.rounds.execution.rule import Crossover
 
 NODES = 32
 DENSITIES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
-NODE_SIZES = {"linear": (1, 4, 12), "pointwise": (1, 4, 12), "spatial": (1, 4, 12)}
+SIZES = {
+    "linear": (1, 256, 384, 512, 1024, 1536),
+    "pointwise": (1, 2, 4, 12),
+    "spatial": (1, 2, 4, 12),
+}
 
 
 def measure_table(
@@ -23,7 +27,7 @@ def measure_table(
         repeats, seconds: Of one measurement; see :func:`interleaved`.
         report: Called with every row as it comes.
     """
-    for kind, sizes in NODE_SIZES.items():
+    for kind, sizes in SIZES.items():
         for size in sizes:
             best = dict.fromkeys(("cpu_kernel", "gathered"), 0.0)
             open_ = set(best)
@@ -41,10 +45,13 @@ def measure_table(
 def _winners(kind: str, size: int, density: float, repeats: int, seconds: float) -> set[str]:
     """The executions that beat the dense product here."""
     graph = graph_of_density(NODES, density)
-    pixels = 0 if kind == "linear" else 8
-    channels = max(NODES, round(size * 1.5 * NODES * graph.density**0.5))
-    shape = Shape(kind, channels, 128 if kind == "linear" else 32, pixels, 3, NODES)
-    shape = shape if kind != "pointwise" else Shape(kind, channels, 32, pixels, 1, NODES)
+    width = max(NODES, size if kind == "linear" else size * NODES)
+    channels = round(width * graph.density**0.5)  # of the complete graph at equal cost
+    shape = {
+        "linear": Shape(kind, channels, 128, nodes=NODES),
+        "pointwise": Shape(kind, channels, 32, 8, 1, NODES),
+        "spatial": Shape(kind, channels, 32, 8, 3, NODES),
+    }[kind]
     possible = possible_executions(shape.layer(graph))
     names = [name for name in ("dense", "cpu_kernel", "gathered") if name in possible]
     steps: dict[str, Step] = {name: step_of(shape, graph, name) for name in names}

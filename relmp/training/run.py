@@ -84,6 +84,7 @@ def train_in_folder(
 ) -> list[Record]:
     """Train a run that is locked, from its last checkpoint on; returns all its records."""
     checkpoint = folder.load()
+    model.to(device)  # on which it depends how rounds are executed
     executions = [layer.execution for layer in model.modules() if isinstance(layer, Round)]
     if checkpoint is None:
         checkpoint = {
@@ -94,7 +95,6 @@ def train_in_folder(
         }
     elif checkpoint["executions"] != executions:
         _use_executions(model, checkpoint["executions"])
-    model.to(device)
     optimizer = make_optimizer(model, config)
     if "model" in checkpoint:
         model.load_state_dict(checkpoint["model"])

@@ -184,11 +184,11 @@ def test_the_operators_are_well_formed() -> None:
     from relmp.rounds.execution.cpu.operators import round_forward
 
     layer = RelationalConv2d(ASYMMETRIC, 7, 6, 3, 2, 1, execution="cpu_kernel")
-    tables = [layer.executor.get_buffer(f"table_{i}") for i in range(layer.executor.num_tables)]
+    table = layer.executor.table
     geometry = cpu_kernel._geometry(layer.message_module, 5, 6)
     x = torch.randn(3, 7, 5, 6, requires_grad=True)
     weight = layer.weight.detach().clone().requires_grad_()
-    torch.library.opcheck(round_forward, (x, weight, tables, layer.executor.sizes, geometry))
+    torch.library.opcheck(round_forward, (x, weight, table, layer.executor.sizes, geometry))
 
 
 @pytest.mark.parametrize("form", ["linear", "convolution"])
@@ -347,11 +347,11 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 def test_auto_takes_the_table() -> None:
     complete, ring = create_graph("complete", n=16), create_graph("ws_flex", n=16, k=2, p=0, seed=0)
     assert RelationalLinear(complete, 64, 64).execution == "dense"
-    assert RelationalLinear(ring, 320, 320).execution == "cpu_kernel"
+    assert RelationalLinear(ring, 640, 640).execution == "cpu_kernel"
     assert RelationalConv2d(ring, 64, 64, 3).execution == "cpu_kernel"
-    assert Round(ring, 320, 320, aggr="mean").execution == "cpu_kernel"
-    assert Round(ring, 320, 320, aggr="max").execution == "message_passing"
-    assert {row.kind for row in rule.MEASURED if row.channels == 1} == {
+    assert Round(ring, 640, 640, aggr="mean").execution == "cpu_kernel"
+    assert Round(ring, 640, 640, aggr="max").execution == "message_passing"
+    assert {row.kind for row in rule.MEASURED if row.size == 1} == {
         "linear",
         "pointwise",
         "spatial",
@@ -359,7 +359,7 @@ def test_auto_takes_the_table() -> None:
 
 
 def test_auto_chooses_again_for_another_type() -> None:
-    layer = RelationalLinear(SPARSE, 320, 320)
+    layer = RelationalLinear(SPARSE, 640, 640)
     assert layer.execution == "cpu_kernel"
     assert layer.half().execution == "dense"
     assert layer.double().execution == "cpu_kernel"
@@ -374,7 +374,7 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (execution, cpu_kernel):
         monkeypatch.setattr(module, "numba_refusal", lambda: "numba cannot be used (gone)")
     with pytest.warns(UserWarning, match="more slowly .* numba cannot be used"):
-        layer = RelationalLinear(SPARSE, 320, 320)
+        layer = RelationalLinear(SPARSE, 640, 640)
     assert layer.execution in ("gathered", "dense")
     RelationalConv2d(SPARSE, 32, 32, 3)  # the second says nothing: warnings are errors here
     with pytest.raises(ValueError, match="'cpu_kernel' cannot run this round: numba cannot be"):
@@ -384,17 +384,17 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_table_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "table.json"
     rows = [
-        f'{{"kind": "{kind}", "channels": 1, "cpu_kernel": 0.0, "gathered": 1.0}}'
+        f'{{"kind": "{kind}", "size": 1, "cpu_kernel": 0.0, "gathered": 1.0}}'
         for kind in ("linear", "pointwise", "spatial")
     ]
     path.write_text(f'{{"table": [{", ".join(rows)}]}}')
     monkeypatch.setenv(rule.TABLE_VARIABLE, str(path))
-    assert RelationalLinear(SPARSE, 320, 320).execution == "gathered"
+    assert RelationalLinear(SPARSE, 640, 640).execution == "gathered"
     assert RelationalConv2d(SPARSE, 32, 32, 3).execution == "dense"
     (tmp_path / "other.json").write_text('{"table": []}')
     monkeypatch.setenv(rule.TABLE_VARIABLE, str(tmp_path / "other.json"))
     with pytest.raises(ValueError, match=r"other.json', which holds no table: it needs a row"):
-        RelationalLinear(SPARSE, 320, 320)
+        RelationalLinear(SPARSE, 640, 640)
 
 
 def test_small_images_are_named() -> None:

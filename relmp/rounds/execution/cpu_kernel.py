@@ -17,7 +17,7 @@ from relmp.rounds.execution.linear_maps import (
     mean_factor,
     speaks_as,
 )
-from relmp.rounds.message import LinearMessage
+from relmp.rounds.message import LinearMessage, WeightedMessage
 
 if TYPE_CHECKING:
     from relmp.rounds.round import Round
@@ -44,31 +44,31 @@ class CpuKernelExecution(nn.Module):
 
     def __init__(self, layer: Round) -> None:
         super().__init__()
-        from relmp.rounds.execution.cpu.tables import graph_tensors
+        from relmp.rounds.execution.cpu.tables import graph_table
 
         weight = cast(Tensor, layer.message_module.weight)
-        tables = graph_tensors(
-            layer.graph, layer.in_partition, layer.out_partition, weight[0, 0, 0].numel()
-        )
-        self.num_tables = len(tables)
-        for number, table in enumerate(tables):
-            self.register_buffer(f"table_{number}", table, persistent=False)
+        sides = (layer.in_partition, layer.out_partition)
+        table = graph_table(layer.graph, *sides, weight[0, 0, 0].numel())
+        self.register_buffer("table", table, persistent=False)
+        self.table: Tensor
         self.register_buffer("factor", mean_factor(layer), persistent=False)
         self.factor: Tensor | None
-        self.sizes = [layer.in_channels, layer.out_channels, weight.size(2), weight.size(1)]
+        channels = [layer.in_channels, layer.out_channels, weight.size(2), weight.size(1)]
+        self.sizes = [*channels, layer.graph.num_nodes, layer.graph.num_edges]
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.cpu.operators import round_forward
 
-        x, weight = in_autocast_dtype(x, cast(Tensor, message.weight))
+        form = cast(WeightedMessage, message)
+        form.check_input(x.shape, form.weight.dim() - 1)
+        x, weight = in_autocast_dtype(x, form.weight)
         if self.factor is not None:
             weight = weight * self.factor.view(-1, *[1] * (weight.dim() - 1))
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         images = x if x.dim() == 4 else x[:, :, None, None]
         kernels = weight if weight.dim() == 5 else weight[..., None, None]
-        tables = [self.get_buffer(f"table_{number}") for number in range(self.num_tables)]
         geometry = _geometry(message, images.size(2), images.size(3))
-        out = round_forward(images.to(dtype), kernels.to(dtype), tables, self.sizes, geometry)
+        out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.sizes, geometry)
         return out.to(x.dtype).view(*out.shape[: x.dim()])
 
 

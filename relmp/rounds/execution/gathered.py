@@ -15,7 +15,7 @@ from relmp.rounds.execution.linear_maps import (
     mean_factor,
     speaks_as,
 )
-from relmp.rounds.message import LinearMessage
+from relmp.rounds.message import LinearMessage, WeightedMessage
 
 if TYPE_CHECKING:
     from relmp.rounds.round import Round
@@ -84,7 +84,9 @@ class GatheredExecution(nn.Module):
         self.factor: Tensor | None
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
-        x, weight = in_autocast_dtype(x, cast(Tensor, message.weight))
+        form = cast(WeightedMessage, message)
+        form.check_input(x.shape, form.weight.dim() - 1)
+        x, weight = in_autocast_dtype(x, form.weight)
         if self.factor is not None:
             weight = weight * self.factor.view(-1, 1, 1)
         tables = [self.get_buffer("slots")]

@@ -32,34 +32,42 @@ class Crossover(NamedTuple):
 
     Args:
         kind: "linear", "pointwise" (a 1x1 convolution) or "spatial" (a larger kernel).
-        channels: Channels a node from which this row holds, up to the next one.
+        size: From which size this row holds, up to the next one: channels of the layer for
+            "linear", where calls cost more than small products, and channels a node for others.
         cpu_kernel: Up to this density the compiled loops win.
         gathered: Up to this density gathering wins, where the loops cannot run.
     """
 
     kind: str
-    channels: float
+    size: float
     cpu_kernel: float
     gathered: float
 
 
 MEASURED = (
-    #         kind         channels  cpu_kernel  gathered
-    Crossover("linear", 1, 0.30, 0.00),
-    Crossover("linear", 4, 0.60, 0.10),
-    Crossover("linear", 12, 0.60, 0.25),
-    Crossover("pointwise", 1, 0.30, 0.00),
+    #         kind       size  cpu_kernel  gathered
+    Crossover("linear", 1, 0.00, 0.00),
+    Crossover("linear", 256, 0.10, 0.00),
+    Crossover("linear", 384, 0.50, 0.10),
+    Crossover("linear", 512, 0.90, 0.17),
+    Crossover("linear", 1024, 0.95, 0.25),
+    Crossover("linear", 1536, 0.95, 0.35),
+    Crossover("pointwise", 1, 0.10, 0.00),
     Crossover("pointwise", 4, 0.60, 0.00),
-    Crossover("spatial", 1, 0.50, 0.00),
-    Crossover("spatial", 4, 0.60, 0.00),
+    Crossover("pointwise", 12, 0.80, 0.00),
+    Crossover("spatial", 1, 0.20, 0.00),
+    Crossover("spatial", 2, 0.50, 0.00),
+    Crossover("spatial", 4, 0.80, 0.00),
 )
 
 
 def crossover(layer: Round) -> Crossover:
     """The row of the table for a linear or convolutional round."""
-    kind, channels = kind_of(layer), channels_a_node(layer)
+    kind = kind_of(layer)
+    size = math.sqrt(layer.in_channels * layer.out_channels)
+    size = size if kind == "linear" else size / layer.graph.num_nodes
     rows = [row for row in table(os.environ.get(TABLE_VARIABLE)) if row.kind == kind]
-    return max((row for row in rows if row.channels <= channels), key=lambda row: row.channels)
+    return max((row for row in rows if row.size <= size), key=lambda row: row.size)
 
 
 def kind_of(layer: Round) -> str:
@@ -86,13 +94,13 @@ def table(path: str | None) -> tuple[Crossover, ...]:
         return MEASURED
     try:
         rows = tuple(Crossover(**row) for row in json.loads(Path(path).read_text())["table"])
-        smallest = {row.kind for row in rows if row.channels <= 1}
+        smallest = {row.kind for row in rows if row.size <= 1}
         numbers = [number for row in rows for number in row[1:]]
         if smallest >= {row.kind for row in MEASURED} and all(
             isinstance(number, int | float) for number in numbers
         ):
             return rows
-        problem = "it needs a row with channels 1 for every kind, and numbers in all columns"
+        problem = "it needs a row with size 1 for every kind, and numbers in all columns"
     except (OSError, KeyError, TypeError, ValueError) as error:
         problem = str(error)
     raise ValueError(f"{TABLE_VARIABLE} names '{path}', which holds no table: {problem}.")

@@ -7,8 +7,8 @@ each of the three is differentiated by the other two, to any order.
 Shapes:
     - **x** ``[B, C_in, H, W]``, **y** ``[B, C_out, H', W']``
     - **w** ``[E, out_dim, in_dim, kh, kw]``
-    - **graph**: the tensors of :func:`relmp.rounds.execution.cpu.tables.graph_tensors`
-    - **sizes**: channels of x and of y, in_dim, out_dim
+    - **graph**: :func:`relmp.rounds.execution.cpu.tables.graph_table`
+    - **sizes**: channels of x and of y, in_dim, out_dim, nodes, edges
     - **geometry**: the numbers of :class:`relmp.rounds.execution.cpu.pixels.Geometry`
 """
 
@@ -31,11 +31,10 @@ from relmp.rounds.execution.cpu.pixels import (
     tap_pairs,
 )
 from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, lanes
-from relmp.rounds.execution.cpu.tables import Edges, Side, unflatten
+from relmp.rounds.execution.cpu.tables import Edges, Side, read_table
 from relmp.rounds.execution.cpu.threads import share
 from relmp.rounds.execution.cpu.transpose import from_lanes, to_lanes
 
-Tensors: TypeAlias = Sequence[Tensor]
 Numbers: TypeAlias = Sequence[int]
 
 PART_BYTES = 2**22
@@ -43,33 +42,31 @@ PART_BYTES = 2**22
 
 
 @torch.library.custom_op("relmp::round", mutates_args=(), device_types="cpu")
-def round_forward(
-    x: Tensor, w: Tensor, graph: Tensors, sizes: Numbers, geometry: Numbers
-) -> Tensor:
+def round_forward(x: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
     """The round: ``y = sum over edges of w * x``."""
-    tables, shape = unflatten(list(graph)), Geometry.of(geometry)
+    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
     graph_part = ((w.size(2), 1), tables.forward, tables.into, tables.out_of)
     return _multiply(x, w, *graph_part, forward_taps(shape), sizes[1], shape.output)
 
 
 @torch.library.custom_op("relmp::round_input_gradient", mutates_args=(), device_types="cpu")
 def round_input_gradient(
-    y: Tensor, w: Tensor, graph: Tensors, sizes: Numbers, geometry: Numbers
+    y: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
 ) -> Tensor:
     """What ``y`` wants of the input: the round over the reversed graph."""
-    tables, shape = unflatten(list(graph)), Geometry.of(geometry)
+    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
     graph_part = ((1, w.size(2)), tables.backward, tables.out_of, tables.into)
     return _multiply(y, w, *graph_part, backward_taps(shape), sizes[0], shape.image)
 
 
 @torch.library.custom_op("relmp::round_weight_gradient", mutates_args=(), device_types="cpu")
 def round_weight_gradient(
-    y: Tensor, x: Tensor, graph: Tensors, sizes: Numbers, geometry: Numbers
+    y: Tensor, x: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
 ) -> Tensor:
     """What ``y`` wants of the weights; zero in padded slots."""
-    tables, shape = unflatten(list(graph)), Geometry.of(geometry)
+    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
     pairs = tap_pairs(shape)
-    edges, (in_dim, out_dim) = len(tables.source), sizes[2:]
+    in_dim, out_dim, _, edges = sizes[2:]
     w = torch.zeros(edges, math.prod(shape.kernel), out_dim, in_dim, dtype=x.dtype)
     layout = [_blocks(x), max(1, CHUNK // math.prod(shape.output))]
     for side in (y, x):
@@ -158,39 +155,38 @@ def _blocks(x: Tensor) -> int:
 
 
 @round_forward.register_fake
-def _(x: Tensor, w: Tensor, graph: Tensors, sizes: Numbers, geometry: Numbers) -> Tensor:
+def _(x: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
     return x.new_empty(x.size(0), sizes[1], *geometry[10:12])
 
 
 @round_input_gradient.register_fake
-def _(y: Tensor, w: Tensor, graph: Tensors, sizes: Numbers, geometry: Numbers) -> Tensor:
+def _(y: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
     return y.new_empty(y.size(0), sizes[0], *geometry[8:10])
 
 
 @round_weight_gradient.register_fake
-def _(y: Tensor, x: Tensor, graph: Tensors, sizes: Numbers, geometry: Numbers) -> Tensor:
-    return y.new_empty(graph[0].size(0), sizes[3], sizes[2], *geometry[0:2])
+def _(y: Tensor, x: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
+    return y.new_empty(sizes[5], sizes[3], sizes[2], *geometry[0:2])
 
 
 # Derivatives ----------------------------------------------------------------------------------
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    first, second, graph, ctx.sizes, ctx.geometry = inputs
-    ctx.num_tables = len(graph)
-    ctx.save_for_backward(first, second, *graph)
+    *tensors, ctx.sizes, ctx.geometry = inputs
+    ctx.save_for_backward(*tensors)
 
 
 def _derivative(of_first: Any, of_second: Any) -> Any:
     """The derivative of ``f(a, b)`` by ``of_first(g, a, b)`` and ``of_second(g, a, b)``."""
 
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        a, b, *graph = ctx.saved_tensors
+        a, b, graph = ctx.saved_tensors
         rest = (graph, ctx.sizes, ctx.geometry)
         return (
             of_first(gradient, a, b, *rest) if ctx.needs_input_grad[0] else None,
             of_second(gradient, a, b, *rest) if ctx.needs_input_grad[1] else None,
-            [None] * ctx.num_tables,
+            None,
             None,
             None,
         )

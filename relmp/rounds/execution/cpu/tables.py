@@ -37,7 +37,7 @@ class Side(NamedTuple, Generic[T]):
 
 
 class GraphTables(NamedTuple, Generic[T]):
-    """A round's graph and channels; flat as tensors, an operator takes them as a list.
+    """A round's graph and channels; end to end in one tensor, as an operator takes them.
 
     Shapes:
         - **source**, **target** ``[E]``
@@ -53,26 +53,40 @@ class GraphTables(NamedTuple, Generic[T]):
     backward: Edges[T]
 
 
-def graph_tensors(
+def graph_table(
     graph: RelationalGraph, into: ChannelPartition, out_of: ChannelPartition, taps: int
-) -> list[Tensor]:
-    """The tables of a round, flat, for weights of ``taps`` numbers a pair of channels."""
+) -> Tensor:
+    """The tables of a round end to end, for weights of ``taps`` numbers a pair of channels."""
     source, target = graph.edges
     place = np.arange(graph.num_edges) * (taps * out_of.max_size * into.max_size)
-    sides = [(np.cumsum(part.sizes) - part.sizes, part.sizes) for part in (into, out_of)]
-    (in_start, in_size), (out_start, out_size) = sides
+    (in_start, in_size), (out_start, out_size) = (
+        (np.cumsum(part.sizes) - part.sizes, part.sizes) for part in (into, out_of)
+    )
     by_source = np.lexsort((target, source))
     reverse_ptr = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=len(in_size)))])
-    arrays = [
-        *(source, target, in_start, in_size, out_start, out_size),
-        *(graph.ptr, in_start[source], in_size[source], place),
-        *(array[by_source] for array in (out_start[target], out_size[target], place)),
-    ]
-    arrays.insert(10, reverse_ptr)
-    return [torch.from_numpy(np.array(array, dtype=np.int64)) for array in arrays]
+    tables = GraphTables(
+        source,
+        target,
+        Side(in_start, in_size),
+        Side(out_start, out_size),
+        Edges(graph.ptr, in_start[source], in_size[source], place),
+        Edges(
+            reverse_ptr,
+            *(array[by_source] for array in (out_start[target], out_size[target], place)),
+        ),
+    )
+    parts = [*tables[:2], *tables.into, *tables.out_of, *tables.forward, *tables.backward]
+    return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
 
-def unflatten(tensors: list[Tensor]) -> GraphTables[Any]:
-    """The inverse of :func:`graph_tensors`, as NumPy arrays that share their storage."""
-    a = [tensor.numpy() for tensor in tensors]
-    return GraphTables(a[0], a[1], Side(*a[2:4]), Side(*a[4:6]), Edges(*a[6:10]), Edges(*a[10:14]))
+def read_table(table: Tensor, nodes: int) -> GraphTables[Any]:
+    """The inverse of :func:`graph_table`, as NumPy arrays that share its storage."""
+    numbers = table.numpy()
+    edges = (len(numbers) - 6 * nodes - 2) // 8
+    lengths = [edges] * 2 + [nodes] * 4 + [nodes + 1, *[edges] * 3] * 2
+    parts, begin = [], 0
+    for length in lengths:
+        parts.append(numbers[begin : begin + length])
+        begin += length
+    sides = (Side(*parts[2:4]), Side(*parts[4:6]))
+    return GraphTables(parts[0], parts[1], *sides, Edges(*parts[6:10]), Edges(*parts[10:14]))
