@@ -40,7 +40,7 @@ class Train:
             package.module:Name; linear by default.
         aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
             "softmax(learn=True)".
-        execution: How rounds are executed: auto, message_passing or dense.
+        execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
         data: Data set: digits, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet, or
             folder, for images of your own with one subfolder a class.
         data_folder: Where its files lie.

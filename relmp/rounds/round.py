@@ -45,8 +45,12 @@ class Round(MessagePassing):  # type: ignore[misc]
             added up.
         update: What is done to the flat output: normalisation, activation, or any module.
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
-        execution: ``"message_passing"`` runs the definition; ``"dense"`` computes the same
-            as one matrix product; ``"auto"`` chooses. ``layer.execution`` says what is used.
+        execution: ``"message_passing"`` runs the definition. A round of linear maps is also
+            computed as one product with a matrix of zeros between the edges (``"dense"``), as
+            one batched product of gathered neighbours (``"gathered"``, linear messages), or
+            by compiled loops over the edges (``"cpu_kernel"``). ``"auto"`` chooses by a
+            measured table, and again when the round moves to another device or type.
+            ``layer.execution`` says what is used.
         chunk_size: How many images at a time pass along ``"message_passing"``; all of them by
             default. The messages of a chunk are thrown away once they are aggregated, and
             made again in the backward pass, so this bounds memory and costs a second forward
@@ -115,6 +119,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         Raises:
             ValueError: If the name is unknown, or this round cannot be executed so.
         """
+        self._asked_execution = execution
         self.execution, self.executor = choose_execution(self, execution)
         # PyG calls message_and_aggregate where this is True, message and aggregate otherwise.
         self.fuse = self.executor is not None
@@ -131,6 +136,12 @@ class Round(MessagePassing):  # type: ignore[misc]
             sizes = torch.from_numpy(self.out_partition.sizes).to(bound.device)
             with torch.no_grad():
                 self.bias.uniform_(-1, 1).mul_(bound.repeat_interleave(sizes))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Round:
+        super()._apply(fn, recurse)
+        if self._asked_execution == "auto":
+            self.set_execution("auto")
+        return self
 
     def _register_graph(self) -> None:
         graph = self.graph

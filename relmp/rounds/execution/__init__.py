@@ -7,53 +7,105 @@ no parameters, and gives the same values and gradients.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from relmp.rounds.execution.cpu_kernel import CpuKernelExecution, numba_refusal
 from relmp.rounds.execution.dense import DenseExecution
-from relmp.rounds.message import LinearMessage
+from relmp.rounds.execution.gathered import GatheredExecution
+from relmp.rounds.execution.rule import channels_a_node, crossover, kind_of
 
 if TYPE_CHECKING:
     from relmp.rounds.round import Round
 
+
+class Execution(Protocol):
+    """A class of executions: the module, and whether it can run a round."""
+
+    name: str
+
+    def __call__(self, layer: Round) -> nn.Module: ...
+
+    @staticmethod
+    def refusal(layer: Round) -> str | None:
+        """Why the round cannot be executed so, or None."""
+
+
 MESSAGE_PASSING = "message_passing"
-EXECUTIONS: tuple[str, ...] = ("auto", MESSAGE_PASSING, DenseExecution.name)
+_FUSED: dict[str, Execution] = {
+    cls.name: cast(Execution, cls)
+    for cls in (DenseExecution, GatheredExecution, CpuKernelExecution)
+}
+EXECUTIONS: tuple[str, ...] = ("auto", MESSAGE_PASSING, *_FUSED)
 """What ``execution=`` accepts."""
 
 
 def choose_execution(layer: Round, execution: str) -> tuple[str, nn.Module | None]:
     """The execution that a round gets: its name, and its module (None for message passing).
 
-    The rule for ``"auto"``: message passing where the round cannot be written as one matrix,
-    or where it is linear and its density is below ``c / 100`` with c channels a node; one
-    dense product everywhere else. The cost of the dense product does not depend on the
-    density; messages cost as much as the edges, and the less for a channel the more channels
-    a node has (measured: ``experiments/benchmarks/README.md``). The messages of a convolution
-    are images, one for every edge, so the dense product is the practical way to train one.
-
     Raises:
         ValueError: If the name is unknown, or the round cannot be executed in the given way.
     """
     if execution not in EXECUTIONS:
         raise ValueError(f"Unknown execution '{execution}'; choose one of {', '.join(EXECUTIONS)}.")
-    if execution == MESSAGE_PASSING:
+    name = _automatic(layer) if execution == "auto" else execution
+    if name == MESSAGE_PASSING:
         return MESSAGE_PASSING, None
-    refusal = DenseExecution.refusal(layer)
-    if execution == "auto" and (refusal is not None or _is_sparse(layer)):
-        return MESSAGE_PASSING, None
-    if refusal is None:
-        return DenseExecution.name, DenseExecution(layer)
-    raise ValueError(
-        f"execution='{execution}' cannot run this round: {refusal}; "
-        f"use execution='{MESSAGE_PASSING}' or 'auto'."
+    refusal = _FUSED[name].refusal(layer)
+    if refusal is not None:
+        raise ValueError(
+            f"execution='{execution}' cannot run this round: {refusal}; "
+            f"use execution='{MESSAGE_PASSING}' or 'auto'."
+        )
+    return name, _FUSED[name](layer).to(_weight(layer).device)
+
+
+def possible_executions(layer: Round) -> list[str]:
+    """The names of all executions that can run a round."""
+    fused = [name for name, cls in _FUSED.items() if cls.refusal(layer) is None]
+    return [MESSAGE_PASSING, *fused]
+
+
+def _automatic(layer: Round) -> str:
+    """What ``"auto"`` takes; it depends on the round, the device and the type of its weights.
+
+    On a CPU: by the table of :mod:`relmp.rounds.execution.rule`, the compiled loops, gathering,
+    or the dense product; message passing where the round is not one linear map. Elsewhere: the
+    dense product, or messages where a linear round is so sparse that they cost less.
+    """
+    if DenseExecution.refusal(layer) is not None:
+        return MESSAGE_PASSING
+    weight, density = _weight(layer), layer.graph.density
+    if weight.device.type not in ("cpu", "meta"):
+        few = kind_of(layer) == "linear" and density < channels_a_node(layer) / 100
+        return MESSAGE_PASSING if few else DenseExecution.name
+    if weight.dtype not in (torch.float32, torch.float64):
+        return DenseExecution.name
+    row = crossover(layer)
+    if density <= row.cpu_kernel:
+        if CpuKernelExecution.refusal(layer) is None:
+            return CpuKernelExecution.name
+        if (problem := numba_refusal()) is not None:
+            _warn_once(problem)
+    if density <= row.gathered and GatheredExecution.refusal(layer) is None:
+        return GatheredExecution.name
+    return DenseExecution.name
+
+
+def _weight(layer: Round) -> Tensor:
+    return cast(Tensor, layer.message_module.weight)
+
+
+@cache
+def _warn_once(problem: str) -> None:
+    warnings.warn(
+        f"Sparse rounds are executed more slowly on this CPU than they could be: {problem}.",
+        stacklevel=2,
     )
 
 
-def _is_sparse(layer: Round) -> bool:
-    """Whether the messages of a linear round are few enough to beat the dense product."""
-    if not isinstance(layer.message_module, LinearMessage):
-        return False
-    channels_a_node = math.sqrt(layer.in_partition.max_size * layer.out_partition.max_size)
-    return layer.graph.density < channels_a_node / 100
+__all__ = ["EXECUTIONS", "MESSAGE_PASSING", "Execution", "choose_execution", "possible_executions"]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.execution.linear_maps import map_refusal
+
 if TYPE_CHECKING:
     from relmp.rounds.round import Round
 
@@ -24,11 +26,7 @@ class DenseExecution(nn.Module):
     @staticmethod
     def refusal(layer: Round) -> str | None:
         """Why this round cannot be executed so, or None."""
-        if not hasattr(layer.message_module, "apply_dense"):
-            return f"{type(layer.message_module).__name__} is not one linear map for every edge"
-        if layer.aggr not in ("sum", "mean"):
-            return f"aggregation '{layer.aggr}' is not linear in the messages"
-        return None
+        return map_refusal(layer)
 
     def __init__(self, layer: Round) -> None:
         super().__init__()

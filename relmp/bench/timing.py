@@ -1,0 +1,98 @@
+"""Timing steps side by side, and the peak memory of one."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of a step: the median, and the quartiles on both sides."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def interleaved(steps: Mapping[str, Step], *, repeats: int, seconds: float) -> dict[str, Timing]:
+    """Time steps that take turns, so that what else the machine does meets all of them.
+
+    Args:
+        steps: What to time, by name.
+        repeats: How many turns; three at least.
+        seconds: No further turn begins after so long.
+    """
+    for step in steps.values():
+        step()  # compiles, allocates
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    began = time.perf_counter()
+    for turn in range(repeats):
+        if turn >= 3 and time.perf_counter() - began > seconds:
+            break
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: _timing(record) for name, record in times.items()}
+
+
+def _timing(record: list[float]) -> Timing:
+    low, median, high = statistics.quantiles(record, n=4, method="inclusive")
+    return Timing(median, low, high)
+
+
+def peak_megabytes(make: Callable[..., Step], *arguments: Any) -> float:
+    """How far one step raises the memory of a fresh process, in MB; NaN where unknown.
+
+    Args:
+        make: Builds the step, with all that outlives it; importable by another process.
+        arguments: What it is given.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_peak, (make, arguments))
+
+
+def _peak(make: Callable[..., Step], arguments: tuple[Any, ...]) -> float:
+    step = make(*arguments)
+    step()  # code and tables are loaded by the first one
+    reset = Path("/proc/self/clear_refs")
+    try:
+        reset.write_text("5")  # the mark of the highest memory begins anew
+    except OSError:
+        return math.nan
+    before = _status("VmRSS")
+    step()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what was measured."""
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return {
+        "processor": f"{platform.machine()} with {cpu}",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "torch_geometric", "numba")},
+    }

@@ -1,0 +1,217 @@
+"""A round on a CPU as three operators of PyTorch, each the derivative of the others.
+
+A round is linear in its input and in its weights. So the gradients are of the same kind: the
+input gradient is a round over the reversed graph, the weight gradient joins both sides, and
+each of the three is differentiated by the other two, to any order.
+
+Shapes:
+    - **x** ``[B, C_in, H, W]``, **y** ``[B, C_out, H', W']``
+    - **w** ``[E, out_dim, in_dim, kh, kw]``
+    - **graph**: :func:`relmp.rounds.execution.cpu.tables.graph_table`
+    - **sizes**: channels of x and of y, in_dim, out_dim, nodes, edges
+    - **geometry**: the numbers of :class:`relmp.rounds.execution.cpu.pixels.Geometry`
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relmp.rounds.execution.cpu.correlate import correlate
+from relmp.rounds.execution.cpu.multiply import multiply
+from relmp.rounds.execution.cpu.pixels import (
+    CHUNK,
+    Geometry,
+    Taps,
+    backward_taps,
+    forward_taps,
+    tap_pairs,
+)
+from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, lanes
+from relmp.rounds.execution.cpu.tables import Edges, Side, read_table
+from relmp.rounds.execution.cpu.threads import share
+from relmp.rounds.execution.cpu.transpose import from_lanes, to_lanes
+
+Numbers: TypeAlias = Sequence[int]
+
+PART_BYTES = 2**22
+"""How much of the input a part of the pixels sees: a share of the outermost cache."""
+
+
+@torch.library.custom_op("relmp::round", mutates_args=(), device_types="cpu")
+def round_forward(x: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
+    """The round: ``y = sum over edges of w * x``."""
+    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
+    graph_part = ((w.size(2), 1), tables.forward, tables.into, tables.out_of)
+    return _multiply(x, w, *graph_part, forward_taps(shape), sizes[1], shape.output)
+
+
+@torch.library.custom_op("relmp::round_input_gradient", mutates_args=(), device_types="cpu")
+def round_input_gradient(
+    y: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
+) -> Tensor:
+    """What ``y`` wants of the input: the round over the reversed graph."""
+    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
+    graph_part = ((1, w.size(2)), tables.backward, tables.out_of, tables.into)
+    return _multiply(y, w, *graph_part, backward_taps(shape), sizes[0], shape.image)
+
+
+@torch.library.custom_op("relmp::round_weight_gradient", mutates_args=(), device_types="cpu")
+def round_weight_gradient(
+    y: Tensor, x: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
+) -> Tensor:
+    """What ``y`` wants of the weights; zero in padded slots."""
+    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
+    pairs = tap_pairs(shape)
+    in_dim, out_dim, _, edges = sizes[2:]
+    w = torch.zeros(edges, math.prod(shape.kernel), out_dim, in_dim, dtype=x.dtype)
+    layout = [_blocks(x), max(1, CHUNK // math.prod(shape.output))]
+    for side in (y, x):
+        layout += [math.prod(side.shape[2:]), side.size(1)]
+    share(
+        correlate,
+        edges,
+        _to_lanes(y, tables.out_of),
+        _to_lanes(x, tables.into),
+        w.view(-1).numpy(),
+        np.array([*layout, out_dim, in_dim, _vectors(x)]),
+        *(tables.source, tables.target, *tables.into, *tables.out_of),
+        *pairs,
+    )
+    # The layout of the parameter: taps last.
+    return w.movedim(1, -1).reshape(edges, *w.shape[2:], *shape.kernel).contiguous()
+
+
+def _multiply(
+    x: Tensor,
+    w: Tensor,
+    strides: tuple[int, int],
+    edges: Edges[Any],
+    heard: Side[Any],
+    told: Side[Any],
+    taps: Taps,
+    channels: int,
+    image: tuple[int, int],
+) -> Tensor:
+    """The round along ``edges`` from the channels ``heard`` to those ``told``."""
+    weight = w.flatten(3).movedim(-1, 1).contiguous()  # taps outermost: their channels adjoin
+    y = x.new_empty(x.size(0), channels, *image)
+    block = math.prod(x.shape[1:]) * _width(x)
+    group = max(1, min(_blocks(x), PART_BYTES // (block * x.element_size())))
+    parts = max(1, min(image[0], block * x.element_size() // PART_BYTES))
+    shape = [math.prod(x.shape[2:]), block, channels, *strides, w.size(1) * w.size(2)]
+    tasks = -(-_blocks(x) // group) * parts * len(told.size)
+    y_lanes = _empty_lanes(y)
+    share(
+        multiply,
+        tasks,
+        _to_lanes(x, heard),
+        weight.view(-1).numpy(),
+        y_lanes,
+        np.array([*shape, _blocks(x), group, parts, _vectors(x)]),
+        *(*told, *edges),
+        *taps,
+    )
+    share(
+        from_lanes,
+        _blocks(y) * len(told.size),
+        y_lanes,
+        y.flatten(2).numpy(),
+        _width(y),
+        *told,
+    )
+    return y
+
+
+def _to_lanes(x: Tensor, side: Side[Any]) -> Any:
+    out = _empty_lanes(x)
+    flat = x.contiguous().flatten(2).numpy()
+    width = _width(x)
+    share(to_lanes, _blocks(x) * len(side.size), flat, out, width, *side)
+    return out
+
+
+def _empty_lanes(x: Tensor) -> Any:
+    numbers = _blocks(x) * math.prod(x.shape[1:]) * _width(x)
+    return np.empty(numbers, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
+
+
+def _width(x: Tensor) -> int:
+    return lanes(x.element_size(), x.size(0))
+
+
+def _vectors(x: Tensor) -> int:
+    return _width(x) * x.element_size() // VECTOR_BYTES
+
+
+def _blocks(x: Tensor) -> int:
+    return -(-x.size(0) // _width(x))
+
+
+# Shapes without numbers, for compilers --------------------------------------------------------
+
+
+@round_forward.register_fake
+def _(x: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
+    return x.new_empty(x.size(0), sizes[1], *geometry[10:12])
+
+
+@round_input_gradient.register_fake
+def _(y: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
+    return y.new_empty(y.size(0), sizes[0], *geometry[8:10])
+
+
+@round_weight_gradient.register_fake
+def _(y: Tensor, x: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
+    return y.new_empty(sizes[5], sizes[3], sizes[2], *geometry[0:2])
+
+
+# Derivatives ----------------------------------------------------------------------------------
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.sizes, ctx.geometry = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _derivative(of_first: Any, of_second: Any) -> Any:
+    """The derivative of ``f(a, b)`` by ``of_first(g, a, b)`` and ``of_second(g, a, b)``."""
+
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        a, b, graph = ctx.saved_tensors
+        rest = (graph, ctx.sizes, ctx.geometry)
+        return (
+            of_first(gradient, a, b, *rest) if ctx.needs_input_grad[0] else None,
+            of_second(gradient, a, b, *rest) if ctx.needs_input_grad[1] else None,
+            None,
+            None,
+            None,
+        )
+
+    return backward
+
+
+round_forward.register_autograd(  # of x and w, by a gradient in the place of y
+    _derivative(
+        lambda g, x, w, *rest: round_input_gradient(g, w, *rest),
+        lambda g, x, w, *rest: round_weight_gradient(g, x, *rest),
+    ),
+    setup_context=_keep,
+)
+round_input_gradient.register_autograd(  # of y and w, by a gradient in the place of x
+    _derivative(
+        lambda g, y, w, *rest: round_forward(g, w, *rest),
+        lambda g, y, w, *rest: round_weight_gradient(y, g, *rest),
+    ),
+    setup_context=_keep,
+)
+round_weight_gradient.register_autograd(  # of y and x, by a gradient in the place of w
+    _derivative(
+        lambda g, y, x, *rest: round_forward(x, g, *rest),
+        lambda g, y, x, *rest: round_input_gradient(y, g, *rest),
+    ),
+    setup_context=_keep,
+)

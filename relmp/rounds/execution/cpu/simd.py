@@ -1,0 +1,153 @@
+"""Vector instructions for kernels, built for LLVM.
+
+A compiler does not keep a block of sums in registers across nested loops. So the innermost
+blocks of the kernels are given to it as vectors: numba inlines what is built here, LLVM
+allocates registers and chooses the instructions of the machine.
+
+Arrays are flat, and all places count elements. Kernels are kept on disk once compiled; numba
+compiles one again when its own file changes, so remove the ``__pycache__`` beside this file
+after changing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+import llvmlite.binding
+import numba
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+Array: TypeAlias = Any
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+_FEATURES = llvmlite.binding.get_host_cpu_features()
+WIDE = bool(_FEATURES.get("avx512f"))
+"""Whether the machine has 32 registers of 64 bytes."""
+VECTOR_BYTES = 64 if WIDE else 32 if _FEATURES.get("avx2") else 16
+"""Bytes of a vector register."""
+MAX_VECTORS = 2
+"""Largest number of vectors of images that are handled together."""
+
+compiled: Callable[[Kernel], Kernel] = numba.njit(nogil=True, cache=True, error_model="numpy")
+"""Decorator of a kernel, which threads run side by side."""
+instructions: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
+"""Decorator of a function that builds instructions."""
+
+
+def integer(value: int) -> Any:
+    """A constant of the type of places."""
+    return ir.Constant(ir.IntType(64), value)
+
+
+def lanes(itemsize: int, images: int) -> int:
+    """How many images the kernels handle together: what leaves the fewest lanes empty."""
+    one = VECTOR_BYTES // itemsize
+    return one * min(MAX_VECTORS, max(1, 2 - -(-images // one) % 2))
+
+
+class Emitter:
+    """Builds instructions on flat arrays of one element type."""
+
+    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+        self.context, self.builder = context, builder
+        self.element = context.get_value_type(dtype)
+        self.lanes = VECTOR_BYTES // (dtype.bitwidth // 8)
+        self.align = dtype.bitwidth // 8
+        self.vector = ir.VectorType(self.element, self.lanes)
+
+    def data(self, array_type: Any, value: Any) -> Any:
+        """The pointer to the first element of an array."""
+        return self.context.make_array(array_type)(self.context, self.builder, value).data
+
+    def number(self, pointer: Any, index: Any) -> Any:
+        return self.builder.load(self.builder.gep(pointer, [index]))
+
+    def load(self, pointer: Any, index: Any) -> Any:
+        place = self.builder.bitcast(self.builder.gep(pointer, [index]), self.vector.as_pointer())
+        return self.builder.load(place, align=self.align)
+
+    def add_to(self, pointer: Any, index: Any, value: Any) -> None:
+        """Add a short vector to what is there."""
+        place = self.builder.bitcast(self.builder.gep(pointer, [index]), value.type.as_pointer())
+        total = self.builder.fadd(self.builder.load(place, align=self.align), value)
+        self.builder.store(total, place, align=self.align)
+
+    def store(self, value: Any, pointer: Any, index: Any) -> None:
+        place = self.builder.bitcast(self.builder.gep(pointer, [index]), self.vector.as_pointer())
+        self.builder.store(value, place, align=self.align)
+
+    def broadcast(self, scalar: Any) -> Any:
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, undefined, mask)
+
+    def registers(self, count: int) -> list[Any]:
+        """Sums that start at zero; LLVM turns these slots into registers."""
+        slots = [cgutils.alloca_once(self.builder, self.vector) for _ in range(count)]
+        for slot in slots:
+            self.builder.store(ir.Constant(self.vector, [0.0] * self.lanes), slot)
+        return slots
+
+    def accumulate(self, slot: Any, a: Any, b: Any) -> None:
+        product = self.builder.fmul(a, b, flags=("contract",))
+        total = self.builder.fadd(self.builder.load(slot), product, flags=("contract",))
+        self.builder.store(total, slot)
+
+    def shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
+        """Lanes of ``a``, or of ``b`` where a place is ``lanes`` or more."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+        return self.builder.shuffle_vector(a, b, mask)
+
+    def sums_of_lanes(self, vectors: list[Any]) -> Any:
+        """One vector whose lane i is the sum over the lanes of vector i."""
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        vectors = vectors + [zero] * (self.lanes - len(vectors))
+        step = 1
+        while len(vectors) > 1:  # two vectors become one: their sums side by side
+            own = [i if not i & step else i - step + self.lanes for i in range(self.lanes)]
+            next_ = [i + step if not i & step else i + self.lanes for i in range(self.lanes)]
+            vectors = [
+                self.builder.fadd(self.shuffle(a, b, own), self.shuffle(a, b, next_))
+                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+            step *= 2
+        return vectors[0]
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """The transpose of a square of as many vectors as lanes."""
+        step = 1
+        while step < self.lanes:  # swap the blocks beside the diagonal, ever larger ones
+            own = [i if not i & step else i - step + self.lanes for i in range(self.lanes)]
+            next_ = [i + step if not i & step else i + self.lanes for i in range(self.lanes)]
+            for i in range(self.lanes):
+                if not i & step:
+                    a, b = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = self.shuffle(a, b, own), self.shuffle(a, b, next_)
+            step *= 2
+        return rows
+
+    def add(self, *terms: Any) -> Any:
+        total = terms[0]
+        for term in terms[1:]:
+            total = self.builder.add(total, term)
+        return total
+
+    def times(self, value: Any, factor: Any) -> Any:
+        factor = integer(factor) if isinstance(factor, int) else factor
+        return self.builder.mul(value, factor)
+
+    @contextmanager
+    def loop(self, start: Any, stop: Any) -> Iterator[Any]:
+        with cgutils.for_range_slice(self.builder, start, stop, integer(1)) as (index, _):
+            yield index
+
+    @contextmanager
+    def case(self, value: Any, constant: int) -> Iterator[None]:
+        equal = self.builder.icmp_signed("==", value, integer(constant))
+        with self.builder.if_then(equal):
+            yield

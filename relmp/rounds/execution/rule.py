@@ -1,0 +1,106 @@
+"""What ``execution="auto"`` takes: a table of measured densities.
+
+The dense product costs the same at every density; the other executions cost as much as the
+edges. So for a kind of round and a node size there is one density below which an execution
+wins, and the table holds it. It was measured by ``relmp bench rounds --tune`` on two cores of
+an AMD EPYC with AVX-512 (``experiments/benchmarks/rounds.md``). The same command measures it
+for another machine and writes a file, which is used where the environment variable
+``RELMP_EXECUTION_TABLE`` names it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from torch import Tensor
+
+from relmp.rounds.message import LinearMessage
+
+if TYPE_CHECKING:
+    from relmp.rounds.round import Round
+
+TABLE_VARIABLE = "RELMP_EXECUTION_TABLE"
+
+
+class Crossover(NamedTuple):
+    """Densities up to which executions beat the dense product.
+
+    Args:
+        kind: "linear", "pointwise" (a 1x1 convolution) or "spatial" (a larger kernel).
+        size: From which size this row holds, up to the next one: channels of the layer for
+            "linear", where calls cost more than small products, and channels a node for others.
+        cpu_kernel: Up to this density the compiled loops win.
+        gathered: Up to this density gathering wins, where the loops cannot run.
+    """
+
+    kind: str
+    size: float
+    cpu_kernel: float
+    gathered: float
+
+
+MEASURED = (
+    #         kind       size  cpu_kernel  gathered
+    Crossover("linear", 1, 0.00, 0.00),
+    Crossover("linear", 256, 0.10, 0.00),
+    Crossover("linear", 384, 0.50, 0.10),
+    Crossover("linear", 512, 0.90, 0.17),
+    Crossover("linear", 1024, 0.95, 0.25),
+    Crossover("linear", 1536, 0.95, 0.35),
+    Crossover("pointwise", 1, 0.10, 0.00),
+    Crossover("pointwise", 4, 0.60, 0.00),
+    Crossover("pointwise", 12, 0.80, 0.00),
+    Crossover("spatial", 1, 0.20, 0.00),
+    Crossover("spatial", 2, 0.50, 0.00),
+    Crossover("spatial", 4, 0.80, 0.00),
+)
+
+
+def crossover(layer: Round) -> Crossover:
+    """The row of the table for a linear or convolutional round."""
+    kind = kind_of(layer)
+    size = math.sqrt(layer.in_channels * layer.out_channels)
+    size = size if kind == "linear" else size / layer.graph.num_nodes
+    rows = [row for row in table(os.environ.get(TABLE_VARIABLE)) if row.kind == kind]
+    return max((row for row in rows if row.size <= size), key=lambda row: row.size)
+
+
+def kind_of(layer: Round) -> str:
+    """Which rows of the table speak of a round."""
+    if isinstance(layer.message_module, LinearMessage):
+        return "linear"
+    kernel = cast(Tensor, layer.message_module.weight).shape[3:]
+    return "pointwise" if math.prod(kernel) == 1 else "spatial"
+
+
+def channels_a_node(layer: Round) -> float:
+    """The node size, between that of the input and that of the output."""
+    return math.sqrt(layer.in_channels * layer.out_channels) / layer.graph.num_nodes
+
+
+@cache
+def table(path: str | None) -> tuple[Crossover, ...]:
+    """The table in a file, or the measured one.
+
+    Raises:
+        ValueError: If the file holds no such table.
+    """
+    if not path:
+        return MEASURED
+    try:
+        rows = tuple(Crossover(**row) for row in json.loads(Path(path).read_text())["table"])
+        smallest = {row.kind for row in rows if row.size <= 1}
+        numbers = [number for row in rows for number in row[1:]]
+        if smallest >= {row.kind for row in MEASURED} and all(
+            isinstance(number, int | float) for number in numbers
+        ):
+            return rows
+        problem = "it needs a row with size 1 for every kind, and numbers in all columns"
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = str(error)
+    raise ValueError(f"{TABLE_VARIABLE} names '{path}', which holds no table: {problem}.")
