@@ -60,7 +60,7 @@ class CpuKernelExecution(nn.Module):
         from relmp.rounds.execution.cpu.operators import round_forward
 
         form = cast(WeightedMessage, message)
-        form.check_input(x.shape, form.weight.dim() - 1)
+        form.check_input(x.shape)
         x, weight = in_autocast_dtype(x, form.weight)
         if self.factor is not None:
             weight = weight * self.factor.view(-1, *[1] * (weight.dim() - 1))

@@ -85,7 +85,7 @@ class GatheredExecution(nn.Module):
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         form = cast(WeightedMessage, message)
-        form.check_input(x.shape, form.weight.dim() - 1)
+        form.check_input(x.shape)
         x, weight = in_autocast_dtype(x, form.weight)
         if self.factor is not None:
             weight = weight * self.factor.view(-1, 1, 1)
