@@ -21,8 +21,10 @@ def map_refusal(layer: Round) -> str | None:
 
 
 def speaks_as(message: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Whether a message is computed as one of these kinds, its own class or a subclass."""
-    return any(type(message).forward is kind.forward for kind in kinds)
+    """Whether a message is one of these kinds and computed as they are, not overridden."""
+    return any(
+        isinstance(message, kind) and type(message).forward is kind.forward for kind in kinds
+    )
 
 
 def mean_factor(layer: Round) -> Tensor | None:
