@@ -46,7 +46,11 @@ class TrainState:
         self.layout = torch.contiguous_format
         if config.loop.channels_last:
             self.layout = torch.channels_last
-            model = model.to(memory_format=torch.channels_last)
+            # Module.to(memory_format=) stumbles over weights of five dimensions: the edges
+            # of a convolutional round.
+            for parameter in model.parameters():
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=self.layout)
         self.model = model.to(self.device)
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tyro
-from planted import bowl, flat, planted_table
 
 from relmp.analysis import analyse
 from relmp.analysis.conclusions import as_json
 from relmp.cli_analyse import AnalyseCommand
 from relmp.graphs import create_graph
 from relmp.sweep import run_sweep
+from tests.analysis.planted import bowl, flat, planted_table
 
 
 def test_writes_table_figures_numbers_text_and_report(tmp_path):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from planted import bowl, flat, planted_table
 
 from relmp.analysis import Results, find_sweet_spot
 from relmp.analysis.controls import fit_nested, match_controls
 from relmp.analysis.dependence import dependence
+from tests.analysis.planted import bowl, flat, planted_table
 
 
 def with_density_effect(seed: int):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from planted import flat, planted_table
 from scipy import stats
 
 from relmp.analysis.power import (
@@ -14,6 +13,7 @@ from relmp.analysis.power import (
     power_of_region,
     smallest_effect,
 )
+from tests.analysis.planted import flat, planted_table
 
 
 def test_noise_is_that_planted():

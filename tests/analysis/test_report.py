@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from browser import Browser
-from planted import bowl, planted_table
 
 from relmp.analysis import Results
 from relmp.analysis.conclusions import conclude
 from relmp.analysis.report import adjacency, pack_edges, write_report
 from relmp.graphs import RelationalGraph, create_graph
+from tests.analysis.browser import Browser
+from tests.analysis.planted import bowl, planted_table
 
 
 def planted_report(graphs: int = 30, epochs: int = 3) -> tuple[str, list[RelationalGraph]]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from planted import bowl, planted_table
 
 from relmp.analysis import Results
+from tests.analysis.planted import bowl, planted_table
 
 
 def test_missing_column_is_named():

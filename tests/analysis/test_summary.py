@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from planted import bowl, flat, planted_table
 
 from relmp.analysis import Results, summarise
 from relmp.analysis.selection import choose_and_judge
+from tests.analysis.planted import bowl, flat, planted_table
 
 
 def test_choosing_by_luck_shows_a_gain_that_judging_does_not():

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from planted import bowl, flat, planted_table
 
 from relmp.analysis import Results, find_sweet_spot
 from relmp.analysis.corners import bootstrap_corners
 from relmp.analysis.surface import smooth_surface
+from tests.analysis.planted import bowl, flat, planted_table
 
 
 def test_surface_covers_the_truth():

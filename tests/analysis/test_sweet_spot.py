@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from planted import bowl, flat, planted_table
 
 from relmp.analysis import find_sweet_spot, plot_sweet_spot
+from tests.analysis.planted import bowl, flat, planted_table
 
 
 def test_planted_spot_is_found():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from planted import bowl, planted_table
 from torch import nn
 
 from relmp.analysis import Results, find_sweet_spot
@@ -14,6 +13,7 @@ from relmp.analysis.trained import strengths, trace_training, trained_graph
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.rounds import RelationalLinear
 from relmp.rounds.channels import ChannelPartition
+from tests.analysis.planted import bowl, planted_table
 
 
 def test_a_relational_layer_laid_out_gives_its_graph_back():

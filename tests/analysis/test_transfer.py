@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from planted import bowl, flat, planted_table
 
 from relmp.analysis import Results
 from relmp.analysis.identification import identify_cheaply
 from relmp.analysis.transfer import bin_means, compare_subset, compare_tasks, correlate
+from tests.analysis.planted import bowl, flat, planted_table
 
 
 def test_correlation_is_pearson_over_what_is_shared():

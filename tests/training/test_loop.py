@@ -233,6 +233,20 @@ def test_channels_last_reaches_the_model_and_changes_no_result() -> None:
     assert history["test_loss"].iloc[-1] == pytest.approx(other["test_loss"].iloc[-1], rel=1e-3)
 
 
+@pytest.mark.parametrize("execution", ["dense", "message_passing"])
+def test_convolutional_rounds_take_every_option(execution: str) -> None:
+    """Their weights have five dimensions, their edges are buffers of integers."""
+    model = relmp.create_model(
+        "resnet20", graph=GRAPH, num_classes=4, width=16, execution=execution
+    )
+    history = relmp.train(
+        model, images(train=16), epochs=2, batch_size=8, optimizer="adamw", lr=1e-3,
+        precision="bfloat16", channels_last=True, ema_decay=0.9, precise_bn=1, decay_all=False,
+    )  # fmt: skip
+    assert history["train_loss"].between(0.1, 10).all()
+    assert model.stem[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("execution", ["dense", "message_passing"])
 def test_a_compiled_run_is_the_run(execution: str, tmp_path: Any) -> None:
