@@ -27,12 +27,12 @@ def initialise_by_degree(
 
     This holds over many rounds where messages and aggregation scale with their input: linear,
     low-rank, frozen and MLP messages; sum, mean, min, max, std. Gates, attention and the
-    softmax saturate and the median shuns what few say: there it holds for one round, and a
-    normalisation has to do the rest. It is an expectation over weights: with one number an
-    edge (:class:`relmp.ScalarMessage`) a node has so few that chance moves it far. Messages are
-    independent where every edge has weights of its own; edges that share weights
-    (:class:`relmp.SharedMessage`) say the same of like nodes, so their sums grow faster than
-    this assumes.
+    softmax saturate and the median shuns what few say: there it holds for one round of
+    messages that are about normal, and a normalisation has to do the rest. It is an expectation
+    over weights: with one number an edge (:class:`relmp.ScalarMessage`) a node has so few that
+    chance moves it far. Messages are independent where every edge has weights of its own; edges
+    that share weights (:class:`relmp.SharedMessage`) say the same of like nodes, and 20 rounds
+    are one matrix to the power of 20.
 
     Args:
         layer: The round; its message defines ``draw`` (all of relmp's do).

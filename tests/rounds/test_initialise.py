@@ -72,9 +72,9 @@ def test_for_every_message_that_scales_with_its_input(message: Any) -> None:
 
 
 @pytest.mark.parametrize("message", [relmp.GatedMessage, relmp.AttentionMessage])
-@pytest.mark.parametrize("aggr", ["sum", "softmax", "median"])
+@pytest.mark.parametrize("aggr", ["sum", "mean"])
 def test_one_round_of_the_others(message: Any, aggr: str) -> None:
-    """Gates, attention and softmax saturate with size: kept for a round, not for 20."""
+    """Gates and attention saturate with size: kept for a round, not for 20."""
     (layer,) = stack(1, nn.ReLU(), message=message, aggr=aggr)
     initialise_by_degree(layer, torch.relu)
     assert float(sizes(nn.Sequential(layer)).mean()) == pytest.approx(1, abs=0.5)
@@ -100,11 +100,18 @@ def test_what_it_is_for() -> None:
 
 
 def test_edges_that_share_weights_are_not_independent() -> None:
-    """The limit that the docstring names: like nodes say the same, and the sum grows faster."""
+    """The limit that the docstring names: 20 rounds are one matrix to the power of 20."""
     model = stack(20, nn.ReLU(), message=relmp.SharedMessage)
     for layer in model:
         initialise_by_degree(layer, torch.relu)
-    assert sizes(model)[-1].max() > 10
+    assert not 0.05 < float(sizes(model)[-1].max()) < 20
+
+
+@pytest.mark.parametrize("aggr", ["softmax", "median"])
+def test_one_round_of_other_aggregations(aggr: str) -> None:
+    (layer,) = stack(1, nn.ReLU(), aggr=aggr)
+    initialise_by_degree(layer, torch.relu)
+    assert float(sizes(nn.Sequential(layer)).mean()) == pytest.approx(1, abs=0.5)
 
 
 def test_known_values_and_a_bias_of_zero() -> None:
