@@ -123,6 +123,8 @@ __all__ = sorted(_EXPORTS)  # pyright: ignore
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return import_module("relmp.testing")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'relmp' has no attribute '{name}'")
     value = getattr(import_module(_EXPORTS[name]), name)

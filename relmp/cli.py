@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from relmp import __version__
 from relmp.cli_analyse import AnalyseCommand
-from relmp.cli_graphs import GraphsCommand
+from relmp.cli_bench import BenchCommand
+from relmp.cli_graphs import GraphsCommand, resolve_graph
 from relmp.cli_predict import Predict
 from relmp.training.config import LoopOptions, Optimizer, Precision, Schedule
 
@@ -31,7 +33,8 @@ class Train:
 
     Args:
         graph: The call that makes the graph of the inner layers, such as
-            "ws_flex(n=64, k=8.5, p=0.2, seed=3)"; "none" trains the ordinary dense network.
+            "ws_flex(n=64, k=8.5, p=0.2, seed=3)", a connectome or a file; "none" trains the
+            ordinary dense network.
         out: Folder of the run.
         model: Name of the model.
         width: Width of the complete-graph model, whose cost the model is matched to; the
@@ -96,13 +99,12 @@ class Train:
             self._train(team, device)
 
     def _train(self, team: Team, device: torch.device) -> None:
-        from relmp.graphs.serialise import graph_from_text
         from relmp.models import count_flops, count_parameters, create_model
         from relmp.models.budget import matched_options
         from relmp.progress import training_progress
         from relmp.training import TensorBoard, load_data, train
 
-        graph = None if self.graph.lower() == "none" else graph_from_text(self.graph)
+        graph = None if self.graph.lower() == "none" else resolve_graph(self.graph)
         with team.leader_first():
             data = load_data(
                 self.data,
@@ -244,12 +246,24 @@ Command = (
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
-    | Annotated[GraphsCommand, tyro.conf.subcommand("graphs")]
+    | Annotated[
+        GraphsCommand,
+        tyro.conf.subcommand(
+            "graphs", description="List, show, draw, measure and find graphs, or the design space."
+        ),
+    ]
+    | Annotated[
+        BenchCommand,
+        tyro.conf.subcommand("bench", description="Time rounds and models on this machine."),
+    ]
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake is one sentence and exit code 2."""
+    if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
+        print(f"relmp {__version__}")
+        return
     command: Any = tyro.cli(
         Command,
         prog="relmp",

@@ -3,7 +3,7 @@
     python experiments/recipes/mlp_fashion_mnist.py --download
     python experiments/recipes/mlp_fashion_mnist.py --data-folder FOLDER_OF_THE_IDX_FILES
 
-Device: two CPU cores, about half an hour. Expect the complete graph near 14 % test error and
+Device: two CPU cores, about 40 minutes. Expect the complete graph near 14 % test error and
 differences between graphs of a few tenths of a point; the figures are in experiments/README.md.
 Where there is no network, Debian's package dataset-fashion-mnist holds the idx files. Writes
 `runs/fashion_mnist/`.

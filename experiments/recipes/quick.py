@@ -2,7 +2,7 @@
 
     python experiments/recipes/quick.py            (or: make sweep)
 
-Device: two CPU cores, about three minutes. Every graph ends at 1 to 3 % error: on digits the
+Device: two CPU cores, about two minutes. Every graph ends at 1 to 3 % error: on digits the
 machinery can be seen at work, the sweet spot cannot. Writes `runs/quick/`.
 """
 

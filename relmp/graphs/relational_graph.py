@@ -348,6 +348,19 @@ class RelationalGraph:
         )
 
 
+def require_graph(value: object) -> RelationalGraph:
+    """The value, if it is a relational graph.
+
+    Raises:
+        ValueError: If it is anything else; says how to make one of it.
+    """
+    if isinstance(value, RelationalGraph):
+        return value
+    make = "RelationalGraph.from_networkx" if isinstance(value, nx.Graph) else "relmp.create_graph"
+    shown = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+    raise ValueError(f"A RelationalGraph is needed, but {shown} was given; make one by {make}.")
+
+
 def _rebuild(
     num_nodes: int,
     edges: npt.NDArray[np.int64],

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from relmp.graphs import RelationalGraph
+from relmp.graphs.relational_graph import require_graph
 from relmp.graphs.serialise import graph_from_dict, graph_to_dict
 from relmp.registry import Registry
 from relmp.rounds.messages.names import message_text, resolve_message
@@ -100,6 +101,8 @@ def create_model(
     """
     cls = models[name]
     check_options(name, cls, options)
+    if graph is not None:
+        require_graph(graph)
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, but is {num_classes}.")
     if "message" in options:

@@ -46,6 +46,8 @@ class Summary:
             f"{len(self.frame)} layers, {int(self.frame['parameters'].sum()):,} parameters in "
             f"them, {int(self.frame['flops'].sum()):,} FLOPs an image"
         )
+        if unknown := int(self.frame["flops"].isna().sum()):
+            total += f", not counting {unknown} whose message does not say what it costs"
         return f"{shown.to_string(index=False)}\n{total}"
 
     def _repr_html_(self) -> str:

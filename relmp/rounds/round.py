@@ -12,6 +12,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 
 from relmp.graphs import RelationalGraph
+from relmp.graphs.relational_graph import require_graph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.cost import flops_of
@@ -89,6 +90,7 @@ class Round(MessagePassing):  # type: ignore[misc]
             raise ValueError(
                 f"chunk_size is the number of images at a time, at least 1, but is {chunk_size}."
             )
+        require_graph(graph)
         in_partition = ChannelPartition(graph.num_nodes, in_channels)
         out_partition = ChannelPartition(graph.num_nodes, out_channels)
         # PyG generates `propagate` for the first instance and reuses it for all: with the sum
@@ -102,9 +104,8 @@ class Round(MessagePassing):  # type: ignore[misc]
         self.in_channels, self.out_channels = in_channels, out_channels
         self.in_partition, self.out_partition = in_partition, out_partition
         self._register_graph()
-        self.message_module = resolve_message(message)(
-            graph.num_edges, in_partition.max_size, out_partition.max_size
-        )
+        sizes = (graph.num_edges, in_partition.max_size, out_partition.max_size)
+        self.message_module = _made(resolve_message(message), sizes)
         if isinstance(self.message_module, Message):
             self.message_module.connect(self.edges)
         self._wants_edges = wants_edges(self.message_module)
@@ -285,3 +286,17 @@ class Round(MessagePassing):  # type: ignore[misc]
 
 
 __all__ = ["MESSAGE_PASSING", "MessageFactory", "Round"]
+
+
+def _made(factory: MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:
+    """The message module; a call that its signature does not take is explained."""
+    try:
+        return factory(*sizes)
+    except TypeError as error:
+        assert error.__traceback__ is not None
+        if error.__traceback__.tb_next is not None:
+            raise  # from within
+        raise ValueError(
+            f"A message cannot be made: {error}; it is called with (num_edges, in_dim, out_dim), "
+            f"in a convolution also with kernel_size, stride, padding and dilation."
+        ) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relmp.graphs import RelationalGraph, create_graph
+from relmp.graphs.relational_graph import require_graph
 from relmp.models import ModelConfig
 from relmp.models.budget import matched_options
 from relmp.training.config import TrainConfig
@@ -45,7 +46,7 @@ def plan_sweep(
         ValueError: If there are no graphs or seeds, the graphs differ in their number of
             nodes, or a layer has fewer channels than nodes.
     """
-    chosen = with_complete(list(graphs))
+    chosen = with_complete([graphs] if isinstance(graphs, RelationalGraph) else list(graphs))
     numbers = list(dict.fromkeys(int(seed) for seed in seeds))
     if not numbers:
         raise ValueError("A sweep needs at least one seed, but none was given.")
@@ -61,7 +62,7 @@ def plan_sweep(
 
 def with_complete(graphs: Sequence[RelationalGraph]) -> list[RelationalGraph]:
     """The graphs without repetition, the complete graph of as many nodes in front."""
-    sizes = sorted({graph.num_nodes for graph in graphs})
+    sizes = sorted({require_graph(graph).num_nodes for graph in graphs})
     if not sizes:
         raise ValueError("A sweep needs at least one graph, but none was given.")
     if len(sizes) > 1:

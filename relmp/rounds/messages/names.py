@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from relmp.registry import Registry, format_call, import_object, parse_call
+from relmp.rounds.geometry import KernelOptions
 from relmp.rounds.messages.attention import AttentionMessage
 from relmp.rounds.messages.class_shared import ClassSharedMessage
 from relmp.rounds.messages.edge_attr import EdgeAttrMessage
@@ -63,7 +65,21 @@ def resolve_message(message: str | MessageFactory) -> MessageFactory:
         return message
     name, arguments = parse_call(message)
     factory = _imported(name) if ":" in name else _registered(name)
+    _check_arguments(name, factory, arguments)
     return partial(factory, **arguments) if arguments else factory
+
+
+def _check_arguments(name: str, factory: MessageFactory, arguments: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(factory).parameters
+    named = [p.name for p in parameters.values() if p.kind is not p.VAR_KEYWORD][3:]
+    if len(named) + 3 < len(parameters):  # the rest is the geometry of a convolution
+        named += KernelOptions.__annotations__
+    unknown = [key for key in arguments if key not in named]
+    if unknown:
+        raise ValueError(
+            f"Message '{name}' has no argument '{unknown[0]}'; "
+            f"it takes {', '.join(dict.fromkeys(named)) or 'none'}."
+        )
 
 
 def message_text(message: str | MessageFactory) -> str:
