@@ -293,8 +293,7 @@ def _made(factory: MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:
     try:
         return factory(*sizes)
     except TypeError as error:
-        assert error.__traceback__ is not None
-        if error.__traceback__.tb_next is not None:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # from within
         raise ValueError(
             f"A message cannot be made: {error}; it is called with (num_edges, in_dim, out_dim), "
