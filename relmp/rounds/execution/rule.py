@@ -55,8 +55,8 @@ MEASURED = (
     Crossover("pointwise", 1, 0.10, 0.00),
     Crossover("pointwise", 4, 0.60, 0.00),
     Crossover("pointwise", 12, 0.80, 0.00),
-    Crossover("spatial", 1, 0.20, 0.00),
-    Crossover("spatial", 2, 0.50, 0.00),
+    Crossover("spatial", 1, 0.40, 0.00),
+    Crossover("spatial", 2, 0.60, 0.00),
     Crossover("spatial", 4, 0.80, 0.00),
 )
 
