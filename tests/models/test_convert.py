@@ -162,7 +162,9 @@ def test_what_becomes_relational_in_models_of_torchvision(name: str, nodes: int)
     assert not words
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "regnet_y_400mf"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v2", pytest.param("regnet_y_400mf", marks=pytest.mark.slow)]
+)
 def test_converted_models_learn_and_convert_back(name: str) -> None:
     graph = create_graph("ws_flex", n=16, k=4, p=0.2, seed=0)
     model = relationalize(getattr(torchvision.models, name)(num_classes=3), graph)

@@ -82,7 +82,10 @@ def test_a_message_of_unknown_cost_is_left_open() -> None:
     assert "5 layers" in str(relmp.summary(model))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in ("mlp", "small_cnn") else pytest.param(name, marks=pytest.mark.slow)
+             for name in NAMES]
+)  # fmt: skip
 def test_verify_finds_all_executions_equal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     model = create_model(name, graph=GRAPH, num_classes=5, **SMALL[name][0])
     state = {key: value.clone() for key, value in model.state_dict().items()}

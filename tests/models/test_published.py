@@ -49,6 +49,7 @@ def test_parameters_of_the_ordinary_networks(name: str) -> None:
     assert count_parameters(create_model(name, num_classes=1000)) == PARAMETERS[name]
 
 
+@pytest.mark.slow
 def test_relational_efficientnet_over_the_complete_graph_is_not_the_baseline() -> None:
     complete = create_graph("complete", n=16)
     model = create_model("efficientnet_b0", graph=complete, num_classes=1000)
