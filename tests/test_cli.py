@@ -76,7 +76,7 @@ def test_sweep_prints_and_writes_what_it_found(
         (["train", GRAPH, "--out", "o", "--data", "cifar10"], "files of CIFAR10 are not in 'data'"),
         (["train", GRAPH, "--out", "o", "--lr", "nan"], "lr must be a number of at least 0"),
         (["train", GRAPH, "--out", "o", "--message", "a:b"], "Cannot import 'a:b'"),
-        (["sweep", "--out", "o", "--size", "7", "--nodes", "60"], "no graph set with n=60"),
+        (["sweep", "--out", "o", "--nodes", "2"], "needs at least 7 nodes"),
         (["sweep", "--out", "o", "--seeds", "0"], "at least one seed"),
     ],
 )
