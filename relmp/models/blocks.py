@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -193,3 +194,16 @@ def check_widths(graph: RelationalGraph | None, layers: Iterator[LayerCost]) -> 
         if graph is not None and layer.relational:
             with layer_errors(layer.name):
                 ChannelPartition(graph.num_nodes, min(layer.in_channels, layer.out_channels))
+
+
+def image_stem(
+    channels: int, out: int, taps: int, size: Size, *, halves: bool
+) -> tuple[LayerCost, Size]:
+    """Cost of the convolution of a stem, and the size of images behind the stem.
+
+    A stem that ``halves`` does so twice: by the stride of its convolution and by its pooling.
+    """
+    if halves:
+        size = halved("stem.0", size)
+    cost = LayerCost("stem.0", channels, out, taps, math.prod(size))
+    return cost, halved("stem.3", size) if halves else size

@@ -12,10 +12,10 @@ from relmp.graphs import RelationalGraph
 from relmp.models.blocks import (
     ConvMessageFactory,
     ConvRounds,
-    Size,
     check_images,
     dense_conv,
     halved,
+    image_stem,
     initialise,
     stage_widths,
 )
@@ -137,13 +137,9 @@ class CNN(Classifier):
         **options: Any,
     ) -> Iterator[LayerCost]:
         channels, height, width = input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE)
-        size: Size = (height, width)
         stem_width = cls.STEM_WIDTH if stem_width is None else stem_width
-        if cls.STEM_HALVES:
-            size = halved("stem.0", size)
-        yield LayerCost("stem.0", channels, stem_width, 9, math.prod(size))
-        if cls.STEM_HALVES:
-            size = halved("stem.3", size)
+        stem, size = image_stem(channels, stem_width, 9, (height, width), halves=cls.STEM_HALVES)
+        yield stem
         channels = stem_width
         for number, out in enumerate(widths):
             size = halved(f"stages.{number}.0", size)

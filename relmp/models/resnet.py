@@ -18,6 +18,7 @@ from relmp.models.blocks import (
     check_images,
     dense_conv,
     halved,
+    image_stem,
     initialise,
     stage_widths,
 )
@@ -305,14 +306,10 @@ class ResNet(Classifier):
         **options: Any,
     ) -> Iterator[LayerCost]:
         channels, height, width = input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE)
-        size: Size = (height, width)
         stem_width = cls.STEM_WIDTH if stem_width is None else stem_width
-        if cls.STEM_HALVES:
-            size = halved("stem.0", size)
-        yield LayerCost("stem.0", channels, stem_width, 49 if cls.STEM_HALVES else 9,
-                        math.prod(size))  # fmt: skip
-        if cls.STEM_HALVES:
-            size = halved("stem.3", size)
+        taps = 49 if cls.STEM_HALVES else 9
+        stem, size = image_stem(channels, stem_width, taps, (height, width), halves=cls.STEM_HALVES)
+        yield stem
         for stage, block, convolutions in cls._blocks(widths, stem_width):
             name = f"stages.{stage}.{block}"
             yield from _block_layers(name, convolutions, size, cls.RELATIONAL_PROJECTION)

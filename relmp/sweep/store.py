@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,9 +33,10 @@ def collect(folder: str | Path, *, epochs: Literal["last", "all"] = "last") -> p
     Raises:
         FileNotFoundError: If the folder holds no runs.
     """
-    rows = [row for run, config in stored_runs(folder) for row in _rows(run, config, epochs)]
+    runs = list(stored_runs(folder))
+    rows = [row for run, config in runs for row in _rows(run, config, epochs)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    measured = {graph.key: graph for graph in stored_graphs(folder)}
+    measured = _graphs(config for _, config in runs)
     for column in ("density", "clustering", "path_length"):
         values = {key: float(getattr(graph, column)) for key, graph in measured.items()}
         table[column] = table["graph_key"].map(values).astype(float)
@@ -61,12 +62,17 @@ def stored_runs(folder: str | Path) -> Iterator[tuple[RunFolder, dict[str, Any]]
 
 def stored_graphs(folder: str | Path) -> list[RelationalGraph]:
     """The different graphs of a sweep."""
+    return list(_graphs(config for _, config in stored_runs(folder)).values())
+
+
+def _graphs(configs: Iterable[dict[str, Any]]) -> dict[str, RelationalGraph]:
+    """The different graphs of these runs, by their keys."""
     graphs: dict[str, RelationalGraph] = {}
-    for _, config in stored_runs(folder):
+    for config in configs:
         described = config["model"]["graph"]
         if described is not None and described["key"] not in graphs:
             graphs[described["key"]] = graph_from_dict(described)
-    return list(graphs.values())
+    return graphs
 
 
 def _rows(
