@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -28,7 +29,20 @@ def test_every_view(view, name, tmp_path):
 def test_all_views_at_once_and_a_large_graph():
     assert len(draw_graph(create_graph("cycle", n=10)).axes) == 4
     assert len(draw_graph(create_graph("cycle", n=500)).axes) == 2
-    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_drawing_leaves_pyplot_alone():
+    """pyplot keeps figures and a backend for the whole process; asked in a process of its own."""
+    code = (
+        "import sys; from relmp.graphs import create_graph; "
+        "from relmp.graphs.draw import draw_gallery, draw_graph; "
+        "draw_graph(create_graph('cycle', n=10)); draw_gallery(['star']); "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
 
 
 def test_the_gallery_has_a_panel_each():
