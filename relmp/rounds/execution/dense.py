@@ -31,6 +31,20 @@ class DenseExecution(nn.Module):
     def __init__(self, layer: Round) -> None:
         super().__init__()
         self.shape = (layer.out_channels, layer.in_channels)
+        self.nodes = layer.graph.num_nodes
+        degree = None
+        if layer.aggr == "mean":
+            degree = (layer.ptr[1:] - layer.ptr[:-1])[layer.edge_index[1]]
+        self.register_buffer("degree", degree, persistent=False)
+        self.degree: Tensor | None
+        # Where all blocks are there and equal, laying out is a transposition: no table.
+        even = layer.in_partition.is_even and layer.out_partition.is_even
+        places = None if layer.graph.is_complete and even else self._places(layer)
+        self.register_buffer("places", places, persistent=False)
+        self.places: Tensor | None
+
+    def _places(self, layer: Round) -> Tensor:
+        """``[E, out_dim, in_dim]``: where every weight lies in the flat matrix."""
         edges = layer.edge_index
         rows = torch.from_numpy(layer.out_partition.slots)[edges[1]]
         columns = torch.from_numpy(layer.in_partition.slots)[edges[0]]
@@ -38,24 +52,20 @@ class DenseExecution(nn.Module):
         # All padding goes to one place behind the matrix, which is cut off.
         padded = (rows == layer.out_channels)[:, :, None] | (columns == layer.in_channels)[:, None]
         places[padded] = layer.out_channels * layer.in_channels
-        self.edge_shape = tuple(places.shape)
-        self.register_buffer("places", places.flatten(), persistent=False)
-        self.places: Tensor
-        degree = None
-        if layer.aggr == "mean":
-            degree = (layer.ptr[1:] - layer.ptr[:-1])[edges[1]]
-        self.register_buffer("degree", degree, persistent=False)
-        self.degree: Tensor | None
+        return places
 
     def layout(self, weight: Tensor) -> Tensor:
         """``[E, out_dim, in_dim, *kernel]`` -> ``[C_out, C_in, *kernel]``."""
         kernel = weight.shape[3:]
         if self.degree is not None:
             weight = weight / self.degree.view(-1, *[1] * (weight.dim() - 1))
-        values = weight.reshape(self.places.numel(), *kernel)
+        if self.places is None:
+            blocks = weight.reshape(self.nodes, self.nodes, *weight.shape[1:])
+            return blocks.transpose(1, 2).reshape(*self.shape, *kernel)
+        values = weight.flatten(0, 2)
         matrix = weight.new_zeros(self.shape[0] * self.shape[1] + 1, *kernel)
         places = self.places.view(-1, *[1] * len(kernel)).expand_as(values)
-        return matrix.scatter(0, places, values)[:-1].view(*self.shape, *kernel)
+        return matrix.scatter_(0, places, values)[:-1].view(*self.shape, *kernel)
 
     def gather(self, matrix: Tensor) -> Tensor:
         """``[C_out, C_in, *kernel]`` -> ``[E, out_dim, in_dim, *kernel]``: what is on the edges.
@@ -63,8 +73,12 @@ class DenseExecution(nn.Module):
         The inverse of :meth:`layout` on the edges; what is off the graph is left behind.
         """
         kernel = matrix.shape[2:]
-        padded = torch.cat([matrix.flatten(0, 1), matrix.new_zeros(1, *kernel)])
-        weight = padded.index_select(0, self.places).view(*self.edge_shape, *kernel)
+        if self.places is None:
+            blocks = matrix.reshape(self.nodes, self.shape[0] // self.nodes, self.nodes, -1, *kernel)
+            weight = blocks.transpose(1, 2).flatten(0, 1)
+        else:
+            padded = torch.cat([matrix.flatten(0, 1), matrix.new_zeros(1, *kernel)])
+            weight = padded[self.places]
         if self.degree is not None:
             weight = weight * self.degree.view(-1, *[1] * (weight.dim() - 1))
         return weight
