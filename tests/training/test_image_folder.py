@@ -180,6 +180,20 @@ def test_trained_saved_loaded_and_labelled(
         assert re.search(message, capsys.readouterr().err)
 
 
+def test_the_same_images_elsewhere_are_the_same_data_other_labels_are_not(
+    pictures: Path, tmp_path: Path
+) -> None:
+    def described(folder: Path) -> str:
+        return str(small(folder).describe()["fingerprint"])
+
+    moved = shutil.copytree(pictures, tmp_path / "moved")
+    assert described(moved) == described(pictures)
+    first, second = sorted(folder for folder in (moved / "train").iterdir())[:2]
+    picture = next(first.iterdir())
+    picture.rename(second / f"other{picture.suffix}")
+    assert described(moved) != described(pictures)
+
+
 def test_images_for_a_model_of_fixed_size_must_have_it(tmp_path: Path) -> None:
     model = relmp.create_model("mlp", in_features=64, width=16)
     relmp.train(model, "digits", epochs=1, out=tmp_path / "run")

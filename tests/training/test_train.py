@@ -264,6 +264,13 @@ def test_other_data_of_the_same_name_are_refused(tmp_path: Path) -> None:
     other = replace(load_data("digits"), shift=1)
     with pytest.raises(ValueError, match=r"other data \(augmentation.shift: 0 there, 1 here\)"):
         relmp.train(small_model(), other, out=tmp_path, **SETTINGS)
+    images = load_data("digits").test_images.clone()
+    images[3, 0, 4, 4] += 1  # one pixel, and numbers and statistics are the same
+    with pytest.raises(ValueError, match=r"other data \(fingerprint: \w+ there, \w+ here\)"):
+        relmp.train(
+            small_model(), replace(load_data("digits"), test_images=images), out=tmp_path,
+            **SETTINGS,
+        )  # fmt: skip
 
 
 def test_a_loss_that_explodes_stops_the_run() -> None:

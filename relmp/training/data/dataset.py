@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
@@ -13,6 +14,7 @@ Part: TypeAlias = Literal["train", "validation", "test"]
 Batch: TypeAlias = tuple[Tensor, Tensor]
 """Images, float32 ``[B, C, H, W]`` and normalised, and labels, int64 ``[B]``."""
 
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 WHOLE = slice(None)
 
 
@@ -83,6 +85,14 @@ class DataSet(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says of the data: plain values, compared on resume."""
+
+
+def fingerprint(pieces: Iterable[bytes]) -> str:
+    """A short hash of what a data set consists of, by which a run knows it again."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()[:16]
 
 
 def evaluation_batch(input_shape: tuple[int, ...]) -> int:

@@ -12,7 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from relmp.training.data.dataset import WHOLE, Batch, Part, Step, evaluation_batch
+from relmp.training.data.dataset import (
+    PARTS,
+    WHOLE,
+    Batch,
+    Part,
+    Step,
+    evaluation_batch,
+    fingerprint,
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class ImageData:
     val_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for part in ("train", "validation", "test"):
+        for part in PARTS:
             images, labels = self._part(part)
             _check_part(self, part, images, labels)
         if self.class_names and len(self.class_names) != self.num_classes:
@@ -121,8 +129,11 @@ class ImageData:
             "std": list(self.std),
             "class_names": list(self.class_names),
             "resized": False,
-            "images": {part: self.size(part) for part in ("train", "validation", "test")},
+            "images": {part: self.size(part) for part in PARTS},
             "augmentation": {"flip": self.flip, "shift": self.shift},
+            "fingerprint": fingerprint(
+                tensor.cpu().numpy().tobytes() for part in PARTS for tensor in self._part(part)
+            ),
         }
 
     @cached_property

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from relmp.training.data.dataset import WHOLE, Batch, Part, Step, evaluation_batch
+from relmp.training.data.dataset import (
+    PARTS,
+    WHOLE,
+    Batch,
+    Part,
+    Step,
+    evaluation_batch,
+    fingerprint,
+)
 
 Files: TypeAlias = tuple[tuple[str, int], ...]
 """Path and label of every image."""
@@ -111,8 +119,14 @@ class FolderData:
             "std": list(self.std),
             "class_names": list(self.class_names),
             "resized": True,
-            "images": {part: self.size(part) for part in ("train", "validation", "test")},
+            "images": {part: self.size(part) for part in PARTS},
             "augmentation": {"flip": True, "crop": [0.08, 1.0]},
+            # Names and labels: the folder may have moved, and reading all files takes hours.
+            "fingerprint": fingerprint(
+                f"{Path(path).name} {label}\n".encode()
+                for part in PARTS
+                for path, label in self._files(part)
+            ),
         }
 
     def _files(self, part: Part) -> Files:
