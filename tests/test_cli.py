@@ -155,3 +155,15 @@ def test_every_recipe_explains_itself(recipe: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert "--quick" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", ["cnn", "resnet34", "resnet34_sep", "resnet50", "efficientnet_b0"]
+)
+def test_imagenet_recipes_run_on_noise(model: str, tmp_path: Path) -> None:
+    recipe = ROOT / "experiments" / "recipes" / f"{model}_imagenet.py"
+    command = [sys.executable, str(recipe), "--quick", "--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert len(relmp.collect(tmp_path)) == 3

@@ -1,21 +1,43 @@
 """The paper's 8-layer CNN on ImageNet: 52 graphs of 64 nodes and the complete graph, 3 seeds.
 
-    python experiments/recipes/cnn_imagenet.py --folder FOLDER
+    python experiments/recipes/cnn_imagenet.py --data-folder FOLDER
 
-100 epochs, batch 256, lr 0.1, weight decay 1e-4, at the FLOPs of the complete graph. Expect
-48.27 +- 0.14 % top-1 error for the complete graph and 46.73 +- 0.16 % for the best graph (You et
-al., ICML 2020, table 2; chosen and reported on the same seeds, so the honest gain is smaller).
+100 epochs, batch 256, lr 0.1, weight decay 1e-4, at the FLOPs of the complete graph. Expect 48.27
++- 0.14 % top-1 error for the complete graph and 46.73 +- 0.16 % for the best graph (You et al.,
+ICML 2020, table 2; chosen and reported on the same seeds, so the honest gain is smaller).
 
 Device: one GPU with 80 GB and 12 CPU cores. A run takes about 8 hours, bounded by reading the
 images (estimated from the FLOPs of the dense execution, not measured). 159 runs, which machines
-share by `--first` and `--graphs`. Writes `runs/cnn_imagenet/`.
+that share the folder divide among themselves. Writes `runs/cnn_imagenet/`.
 """
 
-from imagenet import ImageNet
+from dataclasses import replace
 
-from relmp.cli import run_recipe
+from relmp.cli import Sweep, run_recipe
+from relmp.training import LoopOptions
 
-recipe = ImageNet(model="cnn", out="runs/cnn_imagenet")
+recipe = Sweep(
+    out="runs/cnn_imagenet",
+    model="cnn",
+    seeds=3,
+    data="imagenet",
+    epochs=100,
+    batch_size=256,
+    weight_decay=1e-4,
+    loop=LoopOptions(precise_bn=32),
+)
+quick = replace(
+    recipe,
+    out="runs/cnn_imagenet-try",
+    nodes=16,
+    size=2,
+    seeds=1,
+    data="noise",
+    train_size=64,
+    epochs=1,
+    batch_size=32,
+    loop=LoopOptions(),
+)
 
 if __name__ == "__main__":
-    run_recipe(recipe, quick=recipe.shrunk())
+    run_recipe(recipe, quick=quick)

@@ -17,6 +17,7 @@ on where it was. With --quick: seconds, to try it.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -27,10 +28,9 @@ from typing import Any
 import matplotlib
 import pandas as pd
 import torch
-import tyro
 
 import relmp
-from relmp.cli import run_reporting_errors
+from relmp.cli import run_recipe
 from relmp.progress import progress
 
 MESSAGES: dict[str, Any] = {
@@ -146,7 +146,7 @@ def table(results: pd.DataFrame) -> str:
         row = [message, f"{facts.loc[message, 'width']}", f"{facts.loc[message, 'parameters']:,}"]
         for aggr in AGGREGATIONS:
             mean, deviation = cells.loc[(message, aggr)]
-            row.append(f"{mean:.2f} ± {deviation:.2f}")
+            row.append(f"{mean:.2f}" + ("" if math.isnan(deviation) else f" ± {deviation:.2f}"))
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 
@@ -177,8 +177,4 @@ quick = replace(
 )
 
 if __name__ == "__main__":
-    import sys
-
-    arguments = [argument for argument in sys.argv[1:] if argument != "--quick"]
-    default = quick if "--quick" in sys.argv else recipe
-    run_reporting_errors(tyro.cli(Study, default=default, args=arguments).run)
+    run_recipe(recipe, quick=quick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,19 +43,21 @@ def plan_sweep(
 ) -> list[PlannedRun]:
     """All runs, one seed after the other, the complete graph first.
 
+    Graphs over which no model of equal cost can be built are left out with a warning.
+
     Raises:
         ValueError: If there are no graphs or seeds, the graphs differ in their number of
-            nodes, or a layer has fewer channels than nodes.
+            nodes, or the model can be built over none of them.
     """
     chosen = with_complete([graphs] if isinstance(graphs, RelationalGraph) else list(graphs))
     numbers = list(dict.fromkeys(int(seed) for seed in seeds))
     if not numbers:
         raise ValueError("A sweep needs at least one seed, but none was given.")
-    widths = {g.key: _model_options(model, g, data, width, options) for g in chosen}
+    matched = _matched(model, chosen, data, width, options)
     runs = []
     for seed in numbers:
-        for graph in chosen:
-            described = ModelConfig(model, graph, data.num_classes, seed, widths[graph.key])
+        for graph, found in matched.items():
+            described = ModelConfig(model, graph, data.num_classes, seed, found)
             config = run_config(described, replace(training, seed=seed))
             runs.append(PlannedRun(graph, seed, config))
     return runs
@@ -74,18 +77,37 @@ def with_complete(graphs: Sequence[RelationalGraph]) -> list[RelationalGraph]:
     return list(dict.fromkeys([complete, *graphs]))
 
 
-def _model_options(
+def _matched(
     model: str,
-    graph: RelationalGraph,
+    graphs: Sequence[RelationalGraph],
     data: DataSet,
     width: int | None,
     options: Mapping[str, Any],
-) -> dict[str, Any]:
-    return matched_options(
-        model,
-        graph=graph,
-        num_classes=data.num_classes,
-        width=width,
-        input_shape=data.input_shape,
-        **options,
-    )
+) -> dict[RelationalGraph, dict[str, Any]]:
+    """The options of the model over every graph that it can be built over."""
+    matched: dict[RelationalGraph, dict[str, Any]] = {}
+    refused: dict[RelationalGraph, ValueError] = {}
+    for graph in graphs:
+        try:
+            matched[graph] = matched_options(
+                model,
+                graph=graph,
+                num_classes=data.num_classes,
+                width=width,
+                input_shape=data.input_shape,
+                **options,
+            )
+        except ValueError as error:
+            if graph.is_complete:  # a mistake in the settings, or a model too narrow for all
+                raise
+            refused[graph] = error
+    if refused:
+        first, reason = next(iter(refused.items()))
+        if len(matched) == 1:
+            raise reason
+        warnings.warn(
+            f"{len(refused)} of {len(graphs)} graphs are left out; the first, {first.name}: "
+            f"{reason}",
+            stacklevel=3,
+        )
+    return matched

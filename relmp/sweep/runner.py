@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
@@ -27,7 +27,7 @@ from relmp.progress import Advance, progress
 from relmp.rounds import resolve_message
 from relmp.sweep.plan import PlannedRun, plan_sweep
 from relmp.sweep.store import SWEEP_FILE, collect
-from relmp.training.config import TrainConfig
+from relmp.training.config import Settings, TrainConfig, make_config
 from relmp.training.data import DataSet
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder, write_or_compare
@@ -43,13 +43,6 @@ def run_sweep(
     data: str = "digits",
     seeds: Iterable[int] = range(5),
     width: int | None = None,
-    training: TrainConfig | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    momentum: float | None = None,
-    weight_decay: float | None = None,
-    train_size: int | float | None = None,
     data_folder: str | Path = "data",
     download: bool = False,
     device: str | None = None,
@@ -61,7 +54,8 @@ def run_sweep(
 
     The complete graph of as many nodes is always among the graphs. Runs that ``out`` already
     holds are not trained again; a stopped sweep goes on with the same call. More graphs or
-    seeds may be added to a folder, other settings may not.
+    seeds may be added to a folder, other settings may not. Graphs over which no model of equal
+    cost can be built are left out with a warning.
 
     Args:
         model: Name of a model.
@@ -71,27 +65,25 @@ def run_sweep(
         seeds: Seeds of initial weights and training.
         width: Width of the complete-graph model, whose FLOPs every model is matched to; the
             paper's by default.
-        training: All settings of training but the data set and the seed.
-        epochs, batch_size, lr, momentum, weight_decay, train_size: Those of ``training``, given
-            one by one.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
         device: Where to train; a GPU where there is one by default.
         workers: Processes; by default one a core on a CPU, each with one thread, and one on a
             GPU.
         show_progress: Whether progress is shown on the standard error stream.
-        **options: Options of the model, such as ``message=`` or ``aggr=``.
+        **options: Settings of training as those of :func:`relmp.train` (``epochs=``, ``lr=``,
+            ``optimizer=``, ...), and options of the model (``message=``, ``aggr=``, ...).
 
     Raises:
         ValueError: For settings out of range, or a folder that was started with others.
         OSError: If the folder cannot be written.
     """
-    single = {
-        "epochs": epochs, "batch_size": batch_size, "lr": lr, "momentum": momentum,
-        "weight_decay": weight_decay, "train_size": train_size,
-    }  # fmt: skip
-    given: dict[str, Any] = {name: value for name, value in single.items() if value is not None}
-    training = replace(training or TrainConfig(), data=data, seed=0, **given)
+    if "seed" in options:
+        raise ValueError(
+            f"A sweep takes seeds=, several of them; seed={options['seed']} was given."
+        )
+    settings = {name: options.pop(name) for name in Settings.__annotations__ if name in options}
+    training = make_config(data, settings)
     source = _DataSource(training, str(data_folder), download)
     loaded = source.load()
     runs = plan_sweep(
@@ -106,13 +98,13 @@ def run_sweep(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     described = runs[0].config["model"]
-    settings = {
+    described_sweep = {
         "model": model,
         "width": width,
         "options": {k: v for k, v in described["options"].items() if k != "width"},
         "training": {k: v for k, v in training.to_dict().items() if k != "seed"},
     }
-    write_or_compare(folder / SWEEP_FILE, settings)
+    write_or_compare(folder / SWEEP_FILE, described_sweep)
     picked = str(pick_device(device))
     total = len(runs) * training.epochs
     with progress(f"{len(runs)} runs, epochs", total, show=show_progress) as advance:

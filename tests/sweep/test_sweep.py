@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ import pytest
 import relmp
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.sweep import collect, stored_graphs
-from relmp.sweep.plan import with_complete
+from relmp.sweep.plan import PlannedRun, plan_sweep, with_complete
 from relmp.sweep.store import COLUMNS
-from relmp.training import LoopOptions, TrainConfig
+from relmp.training import LoopOptions, TrainConfig, load_data
 from relmp.training.folder import RunFolder
 
 GRAPHS = [create_graph("ws_flex", n=16, k=k, p=0.2, seed=1) for k in (4, 6, 9)]
@@ -72,18 +71,37 @@ def test_runs_are_those_of_a_single_training(tmp_path: Path) -> None:
 
 
 def test_all_settings_of_training_reach_the_runs(tmp_path: Path) -> None:
-    training = TrainConfig(
-        epochs=9, optimizer="adamw", lr=1e-3, validation=0.2, loop=LoopOptions(ema_decay=0.9)
-    )
-    table = sweep(tmp_path, seeds=1, graphs=GRAPHS[:1], training=training)
+    given = {"optimizer": "adamw", "lr": 1e-3, "validation": 0.2, "ema_decay": 0.9}
+    table = sweep(tmp_path, seeds=1, graphs=GRAPHS[:1], **given)
     config = relmp.load_run(tmp_path / table["run"].iloc[0]).config
     found = TrainConfig.from_dict(config["training"])
-    assert found == replace(training, epochs=2, train_size=200, batch_size=64)
+    assert found == TrainConfig(
+        epochs=2, train_size=200, batch_size=64, optimizer="adamw", lr=1e-3, validation=0.2,
+        loop=LoopOptions(ema_decay=0.9),
+    )  # fmt: skip
     curves = RunFolder(tmp_path / table["run"].iloc[0]).records()
     assert "val_error" in curves[-1]
-    changed = replace(training, loop=LoopOptions(ema_decay=0.99))
     with pytest.raises(ValueError, match=r"training.loop.ema_decay: 0.9 there, 0.99 here"):
-        sweep(tmp_path, seeds=1, graphs=GRAPHS[:1], training=changed)
+        sweep(tmp_path, seeds=1, graphs=GRAPHS[:1], **{**given, "ema_decay": 0.99})
+    with pytest.raises(ValueError, match=r"takes seeds=, several of them; seed=3 was given"):
+        sweep(tmp_path, seed=3)
+
+
+def test_graphs_without_a_model_of_equal_cost_are_named_and_left_out() -> None:
+    """The matched first stage of EfficientNet has fewer than 16 channels over dense graphs."""
+    sparse, dense = (create_graph("ws_flex", n=16, k=k, p=0.2, seed=1) for k in (5, 14.5))
+
+    def plan(graphs: list[RelationalGraph]) -> list[PlannedRun]:
+        return plan_sweep(
+            "efficientnet_b0", graphs=graphs, seeds=range(2), data=load_data("noise"),
+            training=TrainConfig(), width=None, options={},
+        )  # fmt: skip
+
+    with pytest.warns(UserWarning, match=r"1 of 3 graphs are left out; the first, ws_flex.*14.5"):
+        runs = plan([dense, sparse])
+    assert [run.graph for run in runs] == [create_graph("complete", n=16), sparse] * 2
+    with pytest.raises(ValueError, match="channels cannot be shared by 16 nodes"):
+        plan([dense])
 
 
 def test_workers_and_one_process_give_the_same_table(tmp_path: Path) -> None:

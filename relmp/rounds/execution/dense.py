@@ -74,7 +74,9 @@ class DenseExecution(nn.Module):
         """
         kernel = matrix.shape[2:]
         if self.places is None:
-            blocks = matrix.reshape(self.nodes, self.shape[0] // self.nodes, self.nodes, -1, *kernel)
+            blocks = matrix.reshape(
+                self.nodes, self.shape[0] // self.nodes, self.nodes, -1, *kernel
+            )
             weight = blocks.transpose(1, 2).flatten(0, 1)
         else:
             padded = torch.cat([matrix.flatten(0, 1), matrix.new_zeros(1, *kernel)])

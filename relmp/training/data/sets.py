@@ -37,6 +37,21 @@ def load_digits(folder: Path, download: bool) -> ImageData:
     )
 
 
+@datasets.register("noise")
+def load_noise(folder: Path, download: bool) -> ImageData:
+    """Random pixels, 3 x 64 x 64, in 10 classes: 256 train, 64 test; to try or time large models.
+
+    Always the same. There is nothing in them to be learned.
+    """
+    draw = np.random.RandomState(0)
+    images = torch.from_numpy(draw.randint(256, size=(320, 3, 64, 64), dtype=np.uint8))
+    labels = torch.from_numpy(draw.randint(10, size=320))
+    statistics = channel_statistics(images[:256])
+    return ImageData(
+        "noise", images[:256], labels[:256], images[256:], labels[256:], 10, *statistics
+    )
+
+
 @datasets.register("fashion_mnist")
 def load_fashion_mnist(folder: Path, download: bool) -> ImageData:
     """70,000 pictures of clothes, 28 x 28 grey pixels: 60,000 train, 10,000 test.
