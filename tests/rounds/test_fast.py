@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -299,13 +298,30 @@ def test_a_forked_process_runs_the_kernels() -> None:
     assert done.stdout.strip() == "7"
 
 
+def test_without_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's threads share the tasks; the results are the same to the last bit."""
+    from relmp.rounds.execution.cpu import threads
+
+    layer = RelationalConv2d(SPARSE, 37, 50, 3, execution="cpu_kernel")
+    x = torch.randn(33, 37, 5, 5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        expected = results(layer, x, "cpu_kernel")
+        monkeypatch.setattr(threads, "_openmp", lambda: 0)
+        for one, other in zip(results(layer, x, "cpu_kernel"), expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    finally:
+        torch.set_num_threads(before)
+
+
 DDP_SCRIPT = """
 import sys, torch, torch.distributed as dist
 from torch import nn
 import relmp
-rank, port, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+rank, meeting, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
 graph = relmp.create_graph("ws_flex", n=8, k=3, p=0.3, seed=0)
 torch.manual_seed(0)
 model = nn.Sequential(
@@ -328,12 +344,11 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    out = tmp_path / "gradients.pt"
+    out, meeting = tmp_path / "gradients.pt", str(tmp_path / "meeting")
     processes = [
-        subprocess.Popen([sys.executable, "-W", "ignore", "-c", DDP_SCRIPT, rank, port, str(out)])
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", DDP_SCRIPT, rank, meeting, str(out)]
+        )
         for rank in "01"
     ]
     assert [process.wait(timeout=180) for process in processes] == [0, 0]

@@ -13,8 +13,11 @@ from relmp.rounds.execution.cpu.simd import (
     Array,
     Emitter,
     compiled,
+    following,
     instructions,
     integer,
+    on_threads,
+    take,
 )
 
 MAX_SIDE = 4 if WIDE else 3
@@ -105,7 +108,7 @@ def correlate_tile(
 
 
 @compiled
-def correlate(
+def _correlate(
     y: Array,
     x: Array,
     w: Array,
@@ -119,8 +122,9 @@ def correlate(
     chunk_ptr: Array,
     pair_y: Array,
     pair_x: Array,
-    start: int,
-    stop: int,
+    counter: Array,
+    step: int,
+    tasks: int,
 ) -> None:
     """The gradient of every weight: what its target wants, times what its source said.
 
@@ -136,12 +140,13 @@ def correlate(
     pixels_y, channels_y, pixels_x, channels_x = shape[2], shape[3], shape[4], shape[5]
     chunks, taps = chunk_ptr.shape[0], chunk_ptr.shape[1] - 1
     groups = (blocks + group - 1) // group
-    for edge in range(start, stop):
+    edge = take(counter, step)
+    while edge < tasks:
         i, j = target[edge], source[edge]
         in_tiles = (in_size[j] + MAX_SIDE - 1) // MAX_SIDE
         out_tiles = (out_size[i] + MAX_SIDE - 1) // MAX_SIDE
-        for step in range(groups * chunks * taps):
-            tap, chunk, first = step % taps, step // taps % chunks, step // taps // chunks * group
+        for turn in range(groups * chunks * taps):
+            tap, chunk, first = turn % taps, turn // taps % chunks, turn // taps // chunks * group
             at = (edge * taps + tap) * out_dim * in_dim
             row = 0
             for out_tile in range(out_tiles):
@@ -173,3 +178,13 @@ def correlate(
                     )
                     column = column_end
                 row = row_end
+        edge = following(edge, counter, step)
+
+
+@compiled
+def correlate(arguments: tuple[Any, ...], team: int, threads: int) -> None:
+    """:func:`_correlate` on so many threads."""
+    if threads > 1:
+        on_threads(_correlate, arguments, team, threads)
+    else:
+        _correlate(*arguments)

@@ -13,8 +13,11 @@ from relmp.rounds.execution.cpu.simd import (
     Array,
     Emitter,
     compiled,
+    following,
     instructions,
     integer,
+    on_threads,
+    take,
 )
 
 MAX_ROWS = 12 if WIDE else 6
@@ -103,7 +106,7 @@ def multiply_tile(
 
 
 @compiled
-def multiply(
+def _multiply(
     x: Array,
     w: Array,
     y: Array,
@@ -117,8 +120,9 @@ def multiply(
     pixel_ptr: Array,
     tap_x: Array,
     tap_w: Array,
-    start: int,
-    stop: int,
+    counter: Array,
+    step: int,
+    tasks: int,
 ) -> None:
     """One round: every node sums the weighted channels of its neighbours at the tapped pixels.
 
@@ -137,7 +141,8 @@ def multiply(
     row_stride, channel_stride, tap_stride = shape[3], shape[4], shape[5]
     blocks, group, parts, vectors = shape[6], shape[7], shape[8], shape[9]
     nodes, pixels = node_size.shape[0], pixel_ptr.shape[0] - 1
-    for task in range(start, stop):
+    task = take(counter, step)
+    while task < tasks:
         node, part, first = task % nodes, task // nodes % parts, task // nodes // parts * group
         size = node_size[node]
         tiles = (size + MAX_ROWS - 1) // MAX_ROWS
@@ -171,3 +176,13 @@ def multiply(
                         pixel_ptr[pixel + 1],
                     )
                     row = row_end
+        task = following(task, counter, step)
+
+
+@compiled
+def multiply(arguments: tuple[Any, ...], team: int, threads: int) -> None:
+    """:func:`_multiply` on so many threads."""
+    if threads > 1:
+        on_threads(_multiply, arguments, team, threads)
+    else:
+        _multiply(*arguments)

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 import llvmlite.binding
 import numba
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 Array: TypeAlias = Any
@@ -36,6 +36,59 @@ compiled: Callable[[Kernel], Kernel] = numba.njit(nogil=True, cache=True, error_
 """Decorator of a kernel, which threads run side by side."""
 instructions: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
 """Decorator of a function that builds instructions."""
+
+
+@instructions
+def take(typingctx: Any, counter: Any, step: Any) -> Any:
+    """The number on a counter that threads share, which then grows by ``step``."""
+    signature = types.int64(counter, types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = context.make_array(sig.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", place, args[1], "monotonic")
+
+    return signature, codegen
+
+
+@compiled
+def following(task: int, counter: Array, step: int) -> int:
+    """The task after this one of those that a thread took, or the first of the next ones."""
+    return task + 1 if (task + 1) % step else take(counter, step)
+
+
+@instructions
+def on_threads(typingctx: Any, kernel: Any, arguments: Any, team: Any, threads: Any) -> Any:
+    """``kernel(*arguments)`` on so many OpenMP threads at once; ``team`` starts them.
+
+    ``team`` is the address of ``GOMP_parallel(function, data, threads, flags)``. No thread
+    needs the interpreter, so that this takes some microseconds.
+    """
+    inner = kernel.get_call_type(typingctx, arguments.types, {})
+    signature = types.void(kernel, arguments, types.int64, types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        compiled_kernel = kernel.dispatcher.overloads[inner.args]
+        context.active_code_library.add_linking_library(compiled_kernel.library)
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [pointer])
+        name = builder.module.get_unique_name("on_threads")
+        function = ir.Function(builder.module, function_type, name)
+        function.linkage = "internal"
+        there = ir.IRBuilder(function.append_basic_block())
+        packed = there.load(there.bitcast(function.args[0], args[1].type.as_pointer()))
+        values = [there.extract_value(packed, i) for i in range(len(arguments))]
+        context.call_internal_no_propagate(there, compiled_kernel.fndesc, inner, values)
+        there.ret_void()
+        start_type = ir.FunctionType(
+            ir.VoidType(), [function_type.as_pointer(), pointer, number, number]
+        )
+        start = builder.inttoptr(args[2], start_type.as_pointer())
+        data = builder.bitcast(cgutils.alloca_once_value(builder, args[1]), pointer)
+        count = builder.trunc(args[3], number)
+        builder.call(start, [function, data, count, ir.Constant(number, 0)])
+        return context.get_dummy_value()
+
+    return signature, codegen
 
 
 def integer(value: int) -> Any:

@@ -1,41 +1,68 @@
 """Threads that share the tasks of a kernel.
 
-Kernels release the interpreter's lock, so ordinary threads run them side by side. There are as
-many as PyTorch uses (``torch.set_num_threads``); a forked process starts its own.
+They are PyTorch's own: its OpenMP threads stay awake for milliseconds after every product, so
+that any others would wait for a core. Where PyTorch has no OpenMP, Python's threads share the
+tasks; kernels release the interpreter's lock.
 """
 
 from __future__ import annotations
 
-import itertools
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-CHUNKS = 8  # pieces a thread, so that a thread that is held up does not hold up the others
+PIECES = 16  # of a thread's share, so that a thread that is held up does not hold up the others
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(after_in_child=_pools.clear)
+_forked = False
 
 
 def share(kernel: Callable[..., None], tasks: int, *arguments: Any) -> None:
-    """``kernel(*arguments, start, stop)`` for all tasks, on as many threads as PyTorch uses."""
-    threads = min(torch.get_num_threads(), tasks)
-    if threads <= 1:
-        kernel(*arguments, 0, tasks)
+    """Do all tasks of a kernel, on as many threads as PyTorch uses.
+
+    The kernel is given ``(*arguments, counter, step, tasks)`` on every thread, and takes its
+    tasks off the counter, ``step`` at a time.
+    """
+    if not tasks:
         return
-    pieces = min(threads * CHUNKS, tasks)
-    numbers = itertools.count()
-
-    def work() -> None:
-        while (piece := next(numbers)) < pieces:
-            kernel(*arguments, tasks * piece // pieces, tasks * (piece + 1) // pieces)
-
+    threads = min(torch.get_num_threads(), tasks)
+    step = max(1, tasks // (threads * PIECES))
+    packed = (*arguments, np.zeros(1, dtype=np.int64), step, tasks)
+    team = 0 if threads == 1 or _forked else _openmp()
+    if team or threads == 1:
+        kernel(packed, team, threads)
+        return
     if threads not in _pools:
         _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="relmp")
-    others = [_pools[threads].submit(work) for _ in range(threads - 1)]
-    work()
+    others = [_pools[threads].submit(kernel, packed, 0, 1) for _ in range(threads - 1)]
+    kernel(packed, 0, 1)
     for other in others:
         other.result()
+
+
+@cache
+def _openmp() -> int:
+    """The address of ``GOMP_parallel`` in the OpenMP that PyTorch is linked to; 0 without."""
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        found = ctypes.CDLL(str(library)).GOMP_parallel
+    except (OSError, AttributeError):
+        return 0
+    return ctypes.cast(found, ctypes.c_void_p).value or 0
+
+
+def _after_fork() -> None:
+    """A forked process has none of these threads, and OpenMP would wait for them forever."""
+    global _forked
+    _forked = True
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -18,8 +18,11 @@ from relmp.rounds.execution.cpu.simd import (
     Array,
     Emitter,
     compiled,
+    following,
     instructions,
     integer,
+    on_threads,
+    take,
 )
 
 
@@ -51,8 +54,15 @@ def transpose_tile(
 
 
 @compiled
-def to_lanes(
-    x: Array, out: Array, lanes: int, node_start: Array, node_size: Array, start: int, stop: int
+def _to_lanes(
+    x: Array,
+    out: Array,
+    lanes: int,
+    node_start: Array,
+    node_size: Array,
+    counter: Array,
+    step: int,
+    tasks: int,
 ) -> None:
     """``[B, C, P]`` -> lanes; images behind the batch are zero. Tasks: blocks x nodes."""
     images, channels, pixels = x.shape
@@ -60,7 +70,8 @@ def to_lanes(
     square = VECTOR_BYTES // x.itemsize
     image_rows = np.arange(square) * (channels * pixels)
     pixel_rows = np.empty(square, dtype=np.int64)
-    for task in range(start, stop):
+    task = take(counter, step)
+    while task < tasks:
         block, node = task // nodes, task % nodes
         first, size = block * lanes, node_size[node]
         x_at = node_start[node] * pixels
@@ -81,11 +92,19 @@ def to_lanes(
                     for i in range(square):
                         inside = first + lane + i < images
                         out[at + i] = flat[image_at + image_rows[i] + number] if inside else 0
+        task = following(task, counter, step)
 
 
 @compiled
-def from_lanes(
-    x: Array, out: Array, lanes: int, node_start: Array, node_size: Array, start: int, stop: int
+def _from_lanes(
+    x: Array,
+    out: Array,
+    lanes: int,
+    node_start: Array,
+    node_size: Array,
+    counter: Array,
+    step: int,
+    tasks: int,
 ) -> None:
     """Lanes -> ``[B, C, P]``. Tasks: blocks x nodes."""
     images, channels, pixels = out.shape
@@ -93,7 +112,8 @@ def from_lanes(
     square = VECTOR_BYTES // x.itemsize
     image_rows = np.arange(square) * (channels * pixels)
     pixel_rows = np.empty(square, dtype=np.int64)
-    for task in range(start, stop):
+    task = take(counter, step)
+    while task < tasks:
         block, node = task // nodes, task % nodes
         first, size = block * lanes, node_size[node]
         out_at = node_start[node] * pixels
@@ -111,6 +131,7 @@ def from_lanes(
                     at = x_at + lane + _lane_row(number, size, pixels, lanes)
                     for i in range(min(square, images - first - lane)):
                         flat[image_at + image_rows[i] + number] = x[at + i]
+        task = following(task, counter, step)
 
 
 @compiled
@@ -128,3 +149,21 @@ def _lane_rows(rows: Array, begin: int, size: int, pixels: int, lanes: int) -> N
         if pixel == pixels:
             pixel = 0
             channel += 1
+
+
+@compiled
+def to_lanes(arguments: tuple[Any, ...], team: int, threads: int) -> None:
+    """:func:`_to_lanes` on so many threads."""
+    if threads > 1:
+        on_threads(_to_lanes, arguments, team, threads)
+    else:
+        _to_lanes(*arguments)
+
+
+@compiled
+def from_lanes(arguments: tuple[Any, ...], team: int, threads: int) -> None:
+    """:func:`_from_lanes` on so many threads."""
+    if threads > 1:
+        on_threads(_from_lanes, arguments, team, threads)
+    else:
+        _from_lanes(*arguments)
