@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,8 +68,8 @@ class Show:
 
         if self.name in generators:
             call = ", ".join(f"{key}={value}" for key, value in EXAMPLES[self.name].items())
-            print(f"{self.name}{inspect.signature(generators[self.name])}\n")
-            print(inspect.getdoc(generators[self.name]))
+            print(f"{self.name}({_parameters(generators[self.name])})\n")
+            print(_plain(inspect.getdoc(generators[self.name]) or ""))
             print(f"\nExample: {self.name}({call})")
             return
         if self.name in connectomes:
@@ -283,7 +284,20 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _first_line(item: Any) -> str:
-    return (inspect.getdoc(item) or "").splitlines()[0]
+    return _plain(inspect.getdoc(item) or "").splitlines()[0]
+
+
+def _plain(text: str) -> str:
+    """A docstring without its marks for code and mathematics."""
+    return re.sub(r":math:`([^`]*)`|``([^`]*)``", lambda found: found[1] or found[2], text)
+
+
+def _parameters(generator: Any) -> str:
+    """Names and defaults, as a call would give them."""
+    parameters = inspect.signature(generator).parameters.values()
+    return ", ".join(
+        p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters
+    )
 
 
 def _nan_least(values: Any) -> float:

@@ -129,8 +129,8 @@ class Conclusions:
         if self.noise is not None:
             share = self.noise.reliability(len(self.summary.seeds))
             lines.append(
-                f"Of the variance between graphs' means {share:.0%} is not noise of the seeds, "
-                f"so no fit can be expected to explain more."
+                f"Of the variance between graphs' means {share:.0%} comes from the graphs and "
+                f"the rest from the luck of the seeds; no fit can be expected to explain more."
             )
         return lines or ["There are too few graphs to separate measures, density and width."]
 

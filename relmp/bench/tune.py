@@ -9,12 +9,15 @@ from relmp.bench.timing import Step, interleaved
 from relmp.rounds.execution import possible_executions
 from relmp.rounds.execution.rule import Crossover
 
-NODES = 32
-DENSITIES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
-SIZES = {
-    "linear": (1, 256, 384, 512, 1024, 1536),
-    "pointwise": (1, 2, 4, 12),
-    "spatial": (1, 2, 4, 12),
+NODES = 64
+BATCH = {"linear": 128, "pointwise": 32, "spatial": 32}
+DENSITIES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+PIXELS = {1: 28, 2: 14, 3: 14, 4: 10, 8: 7, 16: 7}
+"""Usual heights of images by channels a node: the wider a layer, the smaller its images."""
+SIZES: dict[str, tuple[int, ...]] = {
+    "linear": (64, 256, 384, 512, 768, 1024, 1536),
+    "pointwise": tuple(PIXELS),
+    "spatial": tuple(PIXELS),
 }
 
 
@@ -37,7 +40,7 @@ def measure_table(
                 open_ = won
                 if not open_:
                     break
-            row = Crossover(kind, size, **best)
+            row = Crossover(kind, 1 if size == sizes[0] else size, **best)
             report(row)
             yield row
 
@@ -47,11 +50,8 @@ def _winners(kind: str, size: int, density: float, repeats: int, seconds: float)
     graph = graph_of_density(NODES, density)
     width = max(NODES, size if kind == "linear" else size * NODES)
     channels = round(width * graph.density**0.5)  # of the complete graph at equal cost
-    shape = {
-        "linear": Shape(kind, channels, 128, nodes=NODES),
-        "pointwise": Shape(kind, channels, 32, 8, 1, NODES),
-        "spatial": Shape(kind, channels, 32, 8, 3, NODES),
-    }[kind]
+    pixels = 0 if kind == "linear" else PIXELS[size]
+    shape = Shape(kind, channels, BATCH[kind], pixels, 3 if kind == "spatial" else 1, NODES)
     possible = possible_executions(shape.layer(graph))
     names = [name for name in ("dense", "cpu_kernel", "gathered") if name in possible]
     steps: dict[str, Step] = {name: step_of(shape, graph, name) for name in names}

@@ -34,7 +34,7 @@ def relationalize(
     model: nn.Module,
     graph: RelationalGraph,
     *,
-    skip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     keep_weights: bool = False,
     message: str | MessageFactory = linear_map,
     aggr: Aggr = "sum",
@@ -108,15 +108,15 @@ def to_dense(model: nn.Module) -> nn.Module:
 
 
 def dense_reasons(
-    model: nn.Module, graph: RelationalGraph, *, skip: Sequence[str] = ()
+    model: nn.Module, graph: RelationalGraph, *, skip: str | Sequence[str] = ()
 ) -> dict[str, str | None]:
     """Why each linear or convolutional layer stays dense; None where it becomes relational.
 
     Raises:
         ValueError: If a pattern of ``skip`` fits no layer.
     """
-    layers = dict(_layers(model))
-    for pattern in skip:
+    layers, patterns = dict(_layers(model)), [skip] if isinstance(skip, str) else skip
+    for pattern in patterns:
         if not fnmatch.filter(layers, pattern):
             raise ValueError(
                 f"skip names '{pattern}', but no linear or convolutional layer is called so; "
@@ -130,7 +130,7 @@ def dense_reasons(
             reasons[name] = "first layer"
         elif name == names[-1]:
             reasons[name] = "last layer"
-        elif any(fnmatch.fnmatch(name, pattern) for pattern in skip):
+        elif any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
             reasons[name] = "skipped as asked"
         else:
             reasons[name] = _reason_in_use(model, name, shared) or _reason_of_kind(layer, graph)

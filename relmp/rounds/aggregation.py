@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -186,8 +187,10 @@ def _by_name(text: str, channels: int, degrees: Tensor) -> Aggregation:
         ) from None
     except ValueError as error:
         if name not in aggregation_names():
+            near = difflib.get_close_matches(name, aggregation_names(), n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ValueError(
-                f"Unknown aggregation '{name}'; PyG has {', '.join(aggregation_names())}."
+                f"Unknown aggregation '{name}'; PyG has {', '.join(aggregation_names())}.{hint}"
             ) from None
         raise ValueError(f"Aggregation '{text}' cannot be made: {error}") from error
     assert isinstance(module, Aggregation)

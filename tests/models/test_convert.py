@@ -76,6 +76,7 @@ REASONS = {
 def test_every_layer_has_its_reason() -> None:
     net = Net()
     assert dense_reasons(net, RING) == REASONS
+    assert dense_reasons(net, RING, skip="str*") == dense_reasons(net, RING, skip=["str*"])
     found = dense_reasons(net, RING, skip=["str*", "twice"])
     assert found == REASONS | {"strided": "skipped as asked", "twice": "skipped as asked"}
 

@@ -47,17 +47,21 @@ class Crossover(NamedTuple):
 MEASURED = (
     #         kind       size  cpu_kernel  gathered
     Crossover("linear", 1, 0.00, 0.00),
-    Crossover("linear", 256, 0.10, 0.00),
-    Crossover("linear", 384, 0.50, 0.10),
-    Crossover("linear", 512, 0.90, 0.17),
+    Crossover("linear", 384, 0.40, 0.00),
+    Crossover("linear", 512, 0.90, 0.15),
+    Crossover("linear", 768, 0.95, 0.20),
     Crossover("linear", 1024, 0.95, 0.25),
-    Crossover("linear", 1536, 0.95, 0.35),
-    Crossover("pointwise", 1, 0.10, 0.00),
-    Crossover("pointwise", 4, 0.60, 0.00),
-    Crossover("pointwise", 12, 0.80, 0.00),
-    Crossover("spatial", 1, 0.40, 0.00),
-    Crossover("spatial", 2, 0.60, 0.00),
-    Crossover("spatial", 4, 0.80, 0.00),
+    Crossover("linear", 1536, 0.95, 0.40),
+    Crossover("pointwise", 1, 0.00, 0.00),
+    Crossover("pointwise", 2, 0.15, 0.00),
+    Crossover("pointwise", 3, 0.30, 0.00),
+    Crossover("pointwise", 4, 0.40, 0.00),
+    Crossover("pointwise", 8, 0.80, 0.00),
+    Crossover("pointwise", 16, 0.90, 0.00),
+    Crossover("spatial", 1, 0.20, 0.00),
+    Crossover("spatial", 2, 0.50, 0.00),
+    Crossover("spatial", 3, 0.70, 0.00),
+    Crossover("spatial", 8, 1.00, 0.00),
 )
 
 

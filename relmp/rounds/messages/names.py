@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -116,8 +117,10 @@ def _registered(name: str) -> MessageFactory:
             if point.name == name:
                 plugged: MessageFactory = point.load()
                 return plugged
+        near = difflib.get_close_matches(name, message_names(), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ValueError(
             f"Unknown message '{name}'; choose one of {', '.join(message_names())}, or write "
-            f"package.module:Name."
+            f"package.module:Name.{hint}"
         )
     return messages[name]

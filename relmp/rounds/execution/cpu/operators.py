@@ -13,6 +13,7 @@ Shapes:
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -39,6 +40,8 @@ Numbers: TypeAlias = Sequence[int]
 
 PART_BYTES = 2**22
 """How much of the input a part of the pixels sees: a share of the outermost cache."""
+SCRATCH_BYTES = 2**25
+"""Up to this size the memory for images in lanes is kept for the next call, two a thread."""
 
 
 @torch.library.custom_op("relmp::round", mutates_args=(), device_types="cpu")
@@ -74,8 +77,8 @@ def round_weight_gradient(
     share(
         correlate,
         edges,
-        _to_lanes(y, tables.out_of),
-        _to_lanes(x, tables.into),
+        _to_lanes(y, tables.out_of, "told"),
+        _to_lanes(x, tables.into, "heard"),
         w.view(-1).numpy(),
         np.array([*layout, out_dim, in_dim, _vectors(x)]),
         *(tables.source, tables.target, *tables.into, *tables.out_of),
@@ -104,11 +107,11 @@ def _multiply(
     parts = max(1, min(image[0], block * x.element_size() // PART_BYTES))
     shape = [math.prod(x.shape[2:]), block, channels, *strides, w.size(1) * w.size(2)]
     tasks = -(-_blocks(x) // group) * parts * len(told.size)
-    y_lanes = _empty_lanes(y)
+    y_lanes = _empty_lanes(y, "told")
     share(
         multiply,
         tasks,
-        _to_lanes(x, heard),
+        _to_lanes(x, heard, "heard"),
         weight.view(-1).numpy(),
         y_lanes,
         np.array([*shape, _blocks(x), group, parts, _vectors(x)]),
@@ -126,17 +129,35 @@ def _multiply(
     return y
 
 
-def _to_lanes(x: Tensor, side: Side[Any]) -> Any:
-    out = _empty_lanes(x)
+def _to_lanes(x: Tensor, side: Side[Any], place: str) -> Any:
+    out = _empty_lanes(x, place)
     flat = x.contiguous().flatten(2).numpy()
     width = _width(x)
     share(to_lanes, _blocks(x) * len(side.size), flat, out, width, *side)
     return out
 
 
-def _empty_lanes(x: Tensor) -> Any:
+class _Scratch(threading.local):
+    """Lanes are needed for the length of a call only; fresh memory would cost page faults."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, Any], Any] = {}
+
+    def numbers(self, count: int, dtype: Any, place: str) -> Any:
+        if count * np.dtype(dtype).itemsize > SCRATCH_BYTES:
+            return np.empty(count, dtype=dtype)
+        found = self.kept.get((place, dtype))
+        if found is None or len(found) < count:
+            found = self.kept[place, dtype] = np.empty(count, dtype=dtype)
+        return found[:count]
+
+
+_scratch = _Scratch()
+
+
+def _empty_lanes(x: Tensor, place: str) -> Any:
     numbers = _blocks(x) * math.prod(x.shape[1:]) * _width(x)
-    return np.empty(numbers, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
+    return _scratch.numbers(numbers, np.float64 if x.dtype == torch.float64 else np.float32, place)
 
 
 def _width(x: Tensor) -> int:
