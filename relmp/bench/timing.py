@@ -18,6 +18,9 @@ import torch
 
 Step = Callable[[], object]
 
+WARM_SECONDS = 0.01
+"""OpenMP threads of another library, which spin for work, have gone to sleep after so long."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -34,8 +37,8 @@ class Timing:
 def interleaved(steps: Mapping[str, Step], *, repeats: int, seconds: float) -> dict[str, Timing]:
     """Time steps that take turns, so that what else the machine does meets all of them.
 
-    In its turn a step runs twice, and the second time counts: the first brings its numbers,
-    memory and threads back from where the other steps have left them.
+    In its turn a step runs untimed for some milliseconds, at least once, and is then timed
+    once: the first brings its numbers, memory and threads back from where others left them.
 
     Args:
         steps: What to time, by name.
@@ -50,7 +53,10 @@ def interleaved(steps: Mapping[str, Step], *, repeats: int, seconds: float) -> d
         if turn >= 3 and time.perf_counter() - began > seconds:
             break
         for name, step in steps.items():
+            warm = time.perf_counter() + WARM_SECONDS
             step()
+            while time.perf_counter() < warm:
+                step()
             start = time.perf_counter()
             step()
             times[name].append(1e3 * (time.perf_counter() - start))

@@ -59,6 +59,7 @@ MEASURED = (
     Crossover("pointwise", 8, 0.80, 0.00),
     Crossover("pointwise", 16, 0.90, 0.00),
     Crossover("spatial", 1, 0.20, 0.00),
+    Crossover("spatial", 1.5, 0.33, 0.00),
     Crossover("spatial", 2, 0.50, 0.00),
     Crossover("spatial", 3, 0.70, 0.00),
     Crossover("spatial", 8, 1.00, 0.00),
