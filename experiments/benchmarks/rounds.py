@@ -5,7 +5,7 @@
     python experiments/benchmarks/rounds.py rounds --tune           # the table of "auto"
     python experiments/benchmarks/rounds.py model --out runs/bench
 
-Device: a CPU, a quarter of an hour each. What came is in ``rounds.md`` beside this file.
+Device: a CPU, 2 to 10 minutes each. What came is in ``rounds.md`` beside this file.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """What the training loop costs beside a plain PyTorch loop, on a CIFAR-shaped ResNet-18.
 
-    OMP_NUM_THREADS=1 python experiments/benchmarks/training.py
+    python experiments/benchmarks/training.py
 
 Both loops train torchvision's ResNet-18 (dense; its first convolution 3 x 3 without pooling, as
 is usual for 32 x 32 pixels) on the same synthetic images with the same batches, SGD and learning
 rate. They take turns, an epoch of a few steps each, so that other work on the machine meets both
 alike; the ratio of a turn is that of its two times, and the median over the turns is reported.
 
-Device: two CPU cores, about three minutes; a GPU where there is one. Prints one line.
+Device: two CPU cores, about a minute; a GPU where there is one. Prints one line.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ def plot_rounds(rows: list[Row], path: Path) -> None:
     """One panel a shape: milliseconds over the complete graph's, against density."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     shapes = list(dict.fromkeys(row.shape for row in rows))
     methods = [m for m in dict.fromkeys(row.method for row in rows) if m != FLOOR]
@@ -36,10 +37,14 @@ def plot_rounds(rows: list[Row], path: Path) -> None:
             panel.axvline(crossing, color="grey", lw=0.8, ls=":")
         panel.axhline(1, color="black", lw=0.8)
         panel.set(title=shape, xscale="log", yscale="log", xlabel="density")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_locator(NullLocator())
     axes[0, 0].set_ylabel("time / complete graph's")
     for panel in list(axes.flat)[len(shapes) :]:
         panel.set_visible(False)
-    axes[0, 0].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.savefig(path, dpi=110)
 
 
