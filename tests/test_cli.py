@@ -78,6 +78,8 @@ def test_sweep_prints_and_writes_what_it_found(
         (["train", GRAPH, "--out", "o", "--message", "a:b"], "Cannot import 'a:b'"),
         (["sweep", "--out", "o", "--nodes", "2"], "needs at least 7 nodes"),
         (["sweep", "--out", "o", "--seeds", "0"], "at least one seed"),
+        (["sweep", "--out", "o", "--aggr", "mxa"], "Did you mean 'max'?"),
+        (["sweep", "--out", "o", "--data", "folder", "--data-folder", "x"], "no folder of images"),
     ],
 )
 def test_mistakes_are_one_sentence_and_nothing_is_written(

@@ -22,7 +22,8 @@ import pandas as pd
 import torch
 
 from relmp.graphs import RelationalGraph
-from relmp.models import ModelConfig
+from relmp.models import ModelConfig, models
+from relmp.models.factory import check_options
 from relmp.progress import Advance, progress
 from relmp.rounds import resolve_message
 from relmp.sweep.plan import PlannedRun, plan_sweep
@@ -32,7 +33,7 @@ from relmp.training.data import DataSet
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder, write_or_compare
 from relmp.training.loop import Record
-from relmp.training.run import data_of, derived, train_in_folder
+from relmp.training.run import check_fit, data_of, derived, train_in_folder
 
 
 def run_sweep(
@@ -84,6 +85,11 @@ def run_sweep(
         )
     settings = {name: options.pop(name) for name in Settings.__annotations__ if name in options}
     training = make_config(data, settings)
+    try:
+        check_options(model, models[model], options)
+    except ValueError as error:
+        names = ", ".join(name for name in Settings.__annotations__ if name != "seed")
+        raise ValueError(f"{error} The settings of training are {names}.") from None
     source = _DataSource(training, str(data_folder), download)
     loaded = source.load()
     runs = plan_sweep(
@@ -95,9 +101,10 @@ def run_sweep(
         width=width,
         options=options,
     )
+    described = runs[0].config["model"]
+    check_fit(ModelConfig.from_dict(described).create(), loaded)  # before anything is written
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    described = runs[0].config["model"]
     described_sweep = {
         "model": model,
         "width": width,

@@ -85,6 +85,10 @@ def test_all_settings_of_training_reach_the_runs(tmp_path: Path) -> None:
         sweep(tmp_path, seeds=1, graphs=GRAPHS[:1], **{**given, "ema_decay": 0.99})
     with pytest.raises(ValueError, match=r"takes seeds=, several of them; seed=3 was given"):
         sweep(tmp_path, seed=3)
+    with pytest.raises(
+        ValueError, match=r"no option 'epoch'; .* settings of training are .*epochs"
+    ):
+        sweep(tmp_path, epoch=3)
 
 
 def test_graphs_without_a_model_of_equal_cost_are_named_and_left_out() -> None:
