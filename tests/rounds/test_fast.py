@@ -129,6 +129,16 @@ def test_images_in_any_memory_format() -> None:
     agree(linear, torch.randn(7, 4, dtype=torch.float64).t())
 
 
+@pytest.mark.parametrize("execution", ["dense", "gathered", "cpu_kernel"])
+def test_a_mean_stays_exact_in_another_type(execution: str) -> None:
+    layer = Round(STAR if execution != "gathered" else SPARSE, 47, 43, aggr="mean")
+    layer.set_execution(execution)
+    x = torch.randn(9, 47, dtype=torch.float64)
+    moved = layer.double()(x)
+    expected = results(layer, x, "message_passing")[0]
+    torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("execution", ["gathered", "cpu_kernel"])
 def test_no_images(execution: str) -> None:
     layer = RelationalLinear(ASYMMETRIC, 7, 6, execution=execution)

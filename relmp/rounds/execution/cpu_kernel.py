@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.execution.linear_maps import (
+    divided,
     in_autocast_dtype,
     map_refusal,
-    mean_factor,
+    mean_degrees,
     speaks_as,
 )
 from relmp.rounds.message import LinearMessage, WeightedMessage
@@ -51,8 +52,8 @@ class CpuKernelExecution(nn.Module):
         table = graph_table(layer.graph, *sides, weight[0, 0, 0].numel())
         self.register_buffer("table", table, persistent=False)
         self.table: Tensor
-        self.register_buffer("factor", mean_factor(layer), persistent=False)
-        self.factor: Tensor | None
+        self.register_buffer("degrees", mean_degrees(layer), persistent=False)
+        self.degrees: Tensor | None
         channels = [layer.in_channels, layer.out_channels, weight.size(2), weight.size(1)]
         self.sizes = [*channels, layer.graph.num_nodes, layer.graph.num_edges]
 
@@ -62,8 +63,7 @@ class CpuKernelExecution(nn.Module):
         form = cast(WeightedMessage, message)
         form.check_input(x.shape)
         x, weight = in_autocast_dtype(x, form.weight)
-        if self.factor is not None:
-            weight = weight * self.factor.view(-1, *[1] * (weight.dim() - 1))
+        weight = divided(weight, self.degrees)
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         images = x if x.dim() == 4 else x[:, :, None, None]
         kernels = weight if weight.dim() == 5 else weight[..., None, None]

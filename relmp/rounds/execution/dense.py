@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from relmp.rounds.execution.linear_maps import map_refusal
+from relmp.rounds.execution.linear_maps import divided, map_refusal, mean_degrees
 
 if TYPE_CHECKING:
     from relmp.rounds.round import Round
@@ -32,11 +32,8 @@ class DenseExecution(nn.Module):
         super().__init__()
         self.shape = (layer.out_channels, layer.in_channels)
         self.nodes = layer.graph.num_nodes
-        degree = None
-        if layer.aggr == "mean":
-            degree = (layer.ptr[1:] - layer.ptr[:-1])[layer.edge_index[1]]
-        self.register_buffer("degree", degree, persistent=False)
-        self.degree: Tensor | None
+        self.register_buffer("degrees", mean_degrees(layer), persistent=False)
+        self.degrees: Tensor | None
         # Where all blocks are there and equal, laying out is a transposition: no table.
         even = layer.in_partition.is_even and layer.out_partition.is_even
         places = None if layer.graph.is_complete and even else self._places(layer)
@@ -57,8 +54,7 @@ class DenseExecution(nn.Module):
     def layout(self, weight: Tensor) -> Tensor:
         """``[E, out_dim, in_dim, *kernel]`` -> ``[C_out, C_in, *kernel]``."""
         kernel = weight.shape[3:]
-        if self.degree is not None:
-            weight = weight / self.degree.view(-1, *[1] * (weight.dim() - 1))
+        weight = divided(weight, self.degrees)
         if self.places is None:
             blocks = weight.reshape(self.nodes, self.nodes, *weight.shape[1:])
             return blocks.transpose(1, 2).reshape(*self.shape, *kernel)
@@ -81,8 +77,8 @@ class DenseExecution(nn.Module):
         else:
             padded = torch.cat([matrix.flatten(0, 1), matrix.new_zeros(1, *kernel)])
             weight = padded[self.places]
-        if self.degree is not None:
-            weight = weight * self.degree.view(-1, *[1] * (weight.dim() - 1))
+        if self.degrees is not None:
+            weight = weight * self.degrees.view(-1, *[1] * (weight.dim() - 1))
         return weight
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:

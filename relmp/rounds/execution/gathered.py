@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.execution.linear_maps import (
+    divided,
     in_autocast_dtype,
     map_refusal,
-    mean_factor,
+    mean_degrees,
     speaks_as,
 )
 from relmp.rounds.message import LinearMessage, WeightedMessage
@@ -80,15 +81,14 @@ class GatheredExecution(nn.Module):
         real = edges < len(source)
         slots[edges[real]] = np.flatnonzero(real)
         self.register_buffer("slots", torch.from_numpy(slots), persistent=False)
-        self.register_buffer("factor", mean_factor(layer), persistent=False)
-        self.factor: Tensor | None
+        self.register_buffer("degrees", mean_degrees(layer), persistent=False)
+        self.degrees: Tensor | None
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         form = cast(WeightedMessage, message)
         form.check_input(x.shape)
         x, weight = in_autocast_dtype(x, form.weight)
-        if self.factor is not None:
-            weight = weight * self.factor.view(-1, 1, 1)
+        weight = divided(weight, self.degrees)
         tables = [self.get_buffer("slots")]
         tables += [self.get_buffer(f"{way}_{name}") for way, name in _table_names()]
         return cast(Tensor, _GatheredRound.apply(x, weight, *tables))

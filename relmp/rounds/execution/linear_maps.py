@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +27,19 @@ def speaks_as(message: nn.Module, *kinds: type[nn.Module]) -> bool:
     )
 
 
-def mean_factor(layer: Round) -> Tensor | None:
-    """``[E]``: what the mean multiplies the weights of every edge by; None for the sum."""
+def mean_degrees(layer: Round) -> Tensor | None:
+    """``[E]``: by what the mean divides the weights of every edge; None for the sum.
+
+    Whole numbers, so that they stay exact when the round moves to another type.
+    """
     if layer.aggr != "mean":
         return None
-    degrees = torch.from_numpy(layer.graph.in_degrees)
-    target = torch.from_numpy(layer.graph.edges[1].copy())
-    weight = cast(Tensor, layer.message_module.weight)
-    return degrees[target].to(weight).reciprocal()
+    return torch.from_numpy(layer.graph.in_degrees)[layer.edge_index[1].cpu()]
+
+
+def divided(weight: Tensor, degrees: Tensor | None) -> Tensor:
+    """``weight [E, ...]`` by :func:`mean_degrees`."""
+    return weight if degrees is None else weight / degrees.view(-1, *[1] * (weight.dim() - 1))
 
 
 def in_autocast_dtype(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
