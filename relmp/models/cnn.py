@@ -121,10 +121,6 @@ class CNN(Classifier):
         stem = ["stem.0", "stem.3"] if cls.STEM_HALVES else []
         return stem + [f"stages.{stage}.0" for stage in range(len(cls.BASELINE_WIDTHS))]
 
-    @staticmethod
-    def input_options(input_shape: Sequence[int]) -> dict[str, int]:
-        return {"in_channels": input_shape[0]}
-
     @classmethod
     def layers(
         cls,

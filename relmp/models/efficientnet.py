@@ -228,10 +228,6 @@ class EfficientNetB0(Classifier):
                 yield stage, block, MBConvPlan(channels, expanded, out, kernel_size, stride)
                 channels = out
 
-    @staticmethod
-    def input_options(input_shape: Sequence[int]) -> dict[str, int]:
-        return {"in_channels": input_shape[0]}
-
     @classmethod
     def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
         """The complete graph stands for the baseline, so it expands as the baseline does."""

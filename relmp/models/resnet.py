@@ -290,10 +290,6 @@ class ResNet(Classifier):
                 yield stage, block, cls.plan_block(channels, width, stride)
                 channels = width
 
-    @staticmethod
-    def input_options(input_shape: Sequence[int]) -> dict[str, int]:
-        return {"in_channels": input_shape[0]}
-
     @classmethod
     def layers(
         cls,
