@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +176,13 @@ class Sweep(TrainingOptions):
     size: int = 52
     seeds: int = 5
     workers: int | None = None
+
+    def on_noise(self) -> Sweep:
+        """The same, to try it in seconds: random images, two graphs, one seed, one epoch."""
+        return replace(
+            self, out=f"{self.out}-try", nodes=16, size=2, seeds=1, data="noise", train_size=64,
+            epochs=1, batch_size=32, loop=LoopOptions(),
+        )  # fmt: skip
 
     def run(self) -> None:
         from relmp.analysis import analyse

@@ -11,8 +11,6 @@ images (estimated from the FLOPs of the dense execution, not measured). 159 runs
 that share the folder divide among themselves. Writes `runs/cnn_imagenet/`.
 """
 
-from dataclasses import replace
-
 from relmp.cli import Sweep, run_recipe
 from relmp.training import LoopOptions
 
@@ -26,18 +24,6 @@ recipe = Sweep(
     weight_decay=1e-4,
     loop=LoopOptions(precise_bn=32),
 )
-quick = replace(
-    recipe,
-    out="runs/cnn_imagenet-try",
-    nodes=16,
-    size=2,
-    seeds=1,
-    data="noise",
-    train_size=64,
-    epochs=1,
-    batch_size=32,
-    loop=LoopOptions(),
-)
 
 if __name__ == "__main__":
-    run_recipe(recipe, quick=quick)
+    run_recipe(recipe, quick=recipe.on_noise())

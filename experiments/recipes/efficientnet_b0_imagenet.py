@@ -14,8 +14,6 @@ FLOPs of the dense execution, not measured). 147 runs, which machines that share
 among themselves. Writes `runs/efficientnet_b0_imagenet/`.
 """
 
-from dataclasses import replace
-
 from relmp.cli import Sweep, run_recipe
 from relmp.training import LoopOptions
 
@@ -32,18 +30,6 @@ recipe = Sweep(
     weight_decay=5e-5,
     loop=LoopOptions(precise_bn=16),
 )
-quick = replace(
-    recipe,
-    out="runs/efficientnet_b0_imagenet-try",
-    nodes=16,
-    size=2,
-    seeds=1,
-    data="noise",
-    train_size=64,
-    epochs=1,
-    batch_size=32,
-    loop=LoopOptions(),
-)
 
 if __name__ == "__main__":
-    run_recipe(recipe, quick=quick)
+    run_recipe(recipe, quick=recipe.on_noise())
