@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from relmp.graphs import RelationalGraph
 from relmp.rounds import Round, message_flops, resolve_message
 from relmp.rounds.aggregation import Aggr, resolve_aggregation
+from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
+from relmp.rounds.message import WeightedMessage
 from relmp.rounds.messages.names import MessageFactory
 
 # Directed, with a hub and a leaf; node 4 hears itself alone. Nodes of one and of two channels
-# more, so that some slots are padding.
+# more, so that some slots are padding; with _MORE nodes hold other numbers before and after.
 _ARCS = [(0, 1), (1, 2), (3, 0), (4, 2), (0, 2), (2, 3)]
-_IN, _OUT = 11, 13
+_IN, _OUT, _MORE = 11, 13, 21
 
 
 def check_message(message: str | MessageFactory, *, images: bool = False) -> list[str]:
@@ -44,22 +46,26 @@ def check_message(message: str | MessageFactory, *, images: bool = False) -> lis
     factory = resolve_message(message)
     graph = RelationalGraph(5, np.array(_ARCS).T, np.linspace(0, 1, len(_ARCS)), name="check")
 
-    def build() -> Round:
+    def build(channels: int = _OUT) -> Round:
         torch.manual_seed(0)
-        return Round(graph, _IN, _OUT, message=factory, bias=False, execution="message_passing")
+        return Round(graph, _IN, channels, message=factory, bias=False, execution=MESSAGE_PASSING)
 
     with torch.random.fork_rng(devices=[]):
         with _in_words("it cannot be built for 5 nodes"):
-            layer, twin = build(), build()
+            layer = build()
         name = type(layer.message_module).__name__
+        _check_drawn(name, layer)
         x = torch.randn(3, _IN, *([6, 5] if images else []), requires_grad=True)
         with _in_words(f"{name} cannot pass messages"):
             out = layer(x)
         assert bool(out.isfinite().all()), f"{name} says NaN or infinity of ordinary numbers."
+        with _in_words(f"{name} cannot turn nodes of {-(-_IN // 5)} channels into larger ones"):
+            build(_MORE)(x)
         _check_gradients(name, layer, x)
-        layer.eval(), twin.eval()
+        layer, twin = build().eval(), build().eval()  # the first one may have kept statistics
         _check_state(name, layer, twin, x.detach())
         _check_influence(name, layer, x.detach())
+        _check_executions(name, layer, x)
         return _notes(name, factory, layer)
 
 
@@ -159,6 +165,33 @@ def check_graph(
 # Parts of the checks --------------------------------------------------------------------
 
 
+def _check_drawn(name: str, layer: Round) -> None:
+    for label, part in layer.message_module.named_modules():
+        if isinstance(part, WeightedMessage) and not bool(part.weight.any()):
+            raise AssertionError(
+                f"All weights of '{label or name}' in {name} are zero, so nothing is said; call "
+                f"super().reset_parameters(edges) in its reset_parameters, or draw them there."
+            )
+
+
+def _check_executions(name: str, layer: Round, x: Tensor) -> None:
+    wanted = [x, *(p for p in layer.parameters() if p.requires_grad)]
+
+    def values() -> list[Tensor]:
+        out = layer(x)
+        return [out, *torch.autograd.grad(out.square().sum(), wanted, allow_unused=True)]
+
+    expected = values()
+    for execution in possible_executions(layer):
+        layer.set_execution(execution)
+        for found, right in zip(values(), expected, strict=True):
+            assert torch.allclose(found, right, rtol=1e-4, atol=1e-5), (
+                f"{name} states is_linear_map, but its forward is not its weight times x_j: "
+                f"execution='{execution}' gives something else."
+            )
+    layer.set_execution(MESSAGE_PASSING)
+
+
 def _check_gradients(name: str, layer: Round, x: Tensor) -> None:
     parameters = dict(layer.named_parameters())
     wanted = [x, *(p for p in parameters.values() if p.requires_grad)]
@@ -204,6 +237,7 @@ def _check_influence(name: str, layer: Round, x: Tensor) -> None:
     out = layer(x)
     graph, ins, outs = layer.graph, layer.in_partition, layer.out_partition
     starts = [np.cumsum([0, *part.sizes]) for part in (ins, outs)]
+    crossed = False
     for node in range(graph.num_nodes):
         changed = x.clone()
         changed[:, starts[0][node] : starts[0][node + 1]] += 1
@@ -215,6 +249,10 @@ def _check_influence(name: str, layer: Round, x: Tensor) -> None:
                 f"Node {node} has an influence on node {other}, which does not hear it: {name} "
                 f"mixes edges."
             )
+        for other in set(listeners) - {node}:
+            place = slice(starts[1][other], starts[1][other + 1])
+            crossed |= not torch.equal(moved[:, place], out[:, place])
+    assert crossed, f"Nothing crosses an edge: {name} does not say anything of x_j."
     changed = x.clone()
     changed[1:] += 1
     assert torch.allclose(layer(changed)[:1], out[:1], atol=1e-5), f"{name} mixes images."
@@ -222,9 +260,13 @@ def _check_influence(name: str, layer: Round, x: Tensor) -> None:
 
 def _notes(name: str, factory: MessageFactory, layer: Round) -> list[str]:
     try:
+        with _in_words(f"the flops of {name} cannot be counted by flops(edges, positions)"):
+            layer.flops(positions=2)
         cost = message_flops(factory, layer.graph, _IN, _OUT)
     except NotImplementedError:
         return [f"{name} has no method flops(edges, positions): it cannot be matched to a budget."]
+    except AssertionError:
+        raise
     except Exception as error:
         return [f"{name} cannot be counted before it is built ({error})."]
     assert cost == layer.flops(), f"{name} costs {cost} before and {layer.flops()} once built."
@@ -251,7 +293,7 @@ def _generated(generator: Callable[..., Any], params: dict[str, Any]) -> Any:
 def _in_words(what: str) -> Iterator[None]:
     try:
         yield
-    except AssertionError:
+    except (AssertionError, NotImplementedError):
         raise
     except Exception as error:
         reason = str(error).strip() or type(error).__name__

@@ -77,7 +77,7 @@ class Images:
         num_edges, images = x.shape[:2]
         groups = x.transpose(0, 1).flatten(1, 2)
         out = self._convolve(groups, weight.flatten(0, 1), groups=num_edges)
-        return out.view(images, num_edges, -1, *out.shape[2:]).transpose(0, 1)
+        return out.view(images, num_edges, weight.size(1), *out.shape[2:]).transpose(0, 1)
 
     def whole(self, x: Tensor, weight: Tensor) -> Tensor:
         """``[B, in, H, W]`` with ``weight [out, in, kh, kw]``."""

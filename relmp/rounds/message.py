@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -60,10 +60,12 @@ class Message(nn.Module):
 
     Subclass it, take ``(num_edges, in_dim, out_dim)`` in ``__init__``, and write ``forward``.
     Any ``nn.Module`` with such a ``forward`` serves as well; the methods below are optional.
+    Messages inside a message are told their edges and drawn as it is; a subclass that writes
+    ``connect`` or ``reset_parameters`` calls ``super()`` for them, or draws them itself.
 
     Shapes:
         - **x_i**, **x_j**: ``[E, B, in_dim]`` or ``[E, B, in_dim, H, W]``, the states of
-          the listening and of the speaking node.
+          the listening and of the speaking node, told apart by these names.
         - **output**: ``[E, B, out_dim]`` or ``[E, B, out_dim, H', W']``.
         - A third parameter named ``edges`` receives :class:`Edges`.
     """
@@ -77,9 +79,17 @@ class Message(nn.Module):
         Raises:
             ValueError: If the message cannot speak along them.
         """
+        for part in _parts(self):
+            part.connect(part.fitting(edges))
 
     def reset_parameters(self, edges: Edges) -> None:
         """Draw the parameters anew; called by the round, which knows the edges."""
+        for part in _parts(self):
+            part.reset_parameters(part.fitting(edges))
+
+    def fitting(self, edges: Edges) -> Edges:
+        """The edges as this message needs them where it is a part of another one."""
+        return edges
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         """Draw the parameters so that what is said along an edge has a given deviation.
@@ -106,15 +116,20 @@ class Message(nn.Module):
         )
 
     def num_parameters(self, edges: Edges) -> int:
-        """Parameters over real channels; all of them unless a subclass knows of padding."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Parameters over real channels, as far as the messages that it is made of know them."""
+        parts = list(_parts(self))
+        inside = {id(parameter) for part in parts for parameter in part.parameters()}
+        own = sum(p.numel() for p in self.parameters() if id(p) not in inside)
+        return own + sum(part.num_parameters(part.fitting(edges)) for part in parts)
 
 
 class WeightedMessage(Message):
     r"""Base of the messages that are one linear map an edge: :math:`m_{ij} = W_{ij} x_j`.
 
     A subclass sets or computes ``weight``. With the sum or the mean, such a round may be
-    executed in other ways than by messages.
+    executed in other ways than by messages, unless the subclass writes a ``forward`` of its own:
+    then messages are passed, and ``is_linear_map = True`` beside that ``forward`` states that it
+    computes the same map another way. ``relmp.testing.check_message`` compares them.
 
     Args:
         geometry: What the weights are applied to.
@@ -127,11 +142,38 @@ class WeightedMessage(Message):
     """
 
     listens = False
+    is_linear_map: ClassVar[bool] = True
+    """Whether ``forward`` is :math:`W_{ij} x_j` with ``weight`` for W, and nothing else."""
     weight: Tensor
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls) or "__call__" in vars(cls):
+            # Nothing is known of a function of one's own but what its class says.
+            cls.is_linear_map = vars(cls).get("is_linear_map", False)
+            cls.listens = vars(cls).get("listens", True)
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
         self.geometry = geometry
+
+    def fitting(self, edges: Edges) -> Edges:
+        """The edges with all channels real on a side where this part has other ones.
+
+        A part with another number of edges speaks to so many nodes that hear one message each.
+        """
+        num_edges, out_dim, in_dim = self.weight.shape[:3]
+        source_mask, target_mask = edges.source_mask, edges.target_mask
+        if num_edges != len(edges.source):
+            alone = torch.arange(num_edges, device=edges.source.device)
+            ptr = torch.arange(num_edges + 1, device=edges.source.device)
+            source_mask, target_mask = source_mask[:0], target_mask[:0]
+            edges = edges._replace(source=alone, target=alone, ptr=ptr, attr=None)
+        if source_mask.shape != (num_edges, in_dim):
+            source_mask = source_mask.new_ones(num_edges, in_dim)
+        if target_mask.shape != (num_edges, out_dim):
+            target_mask = target_mask.new_ones(num_edges, out_dim)
+        return edges._replace(source_mask=source_mask, target_mask=target_mask)
 
     def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
         self.check_input(x_j.shape[1:])
@@ -234,7 +276,33 @@ def preserving(edges: Edges) -> Tensor:
     return (edges.source_mask.sum(1) / heard).sqrt()
 
 
-def wants_edges(message: nn.Module) -> bool:
-    """Whether the ``forward`` of a message has the third parameter ``edges``."""
-    parameters: dict[str, Any] = dict(inspect.signature(message.forward).parameters)
-    return "edges" in parameters
+def spoken_by(message: nn.Module) -> Iterator[Message]:
+    """The messages that a module consists of: itself, or the outermost ones inside it."""
+    if isinstance(message, Message):
+        yield message
+    else:
+        yield from _parts(message)
+
+
+def _parts(module: nn.Module) -> Iterator[Message]:
+    for child in module.children():
+        yield from spoken_by(child)
+
+
+class MessageCall(NamedTuple):
+    """How the ``forward`` of a message is called.
+
+    Args:
+        states: Its states in the order of its parameters, ``"x_i"`` and ``"x_j"``.
+        edges: Whether it has a parameter named ``edges``.
+    """
+
+    states: tuple[str, ...]
+    edges: bool
+
+    @classmethod
+    def of(cls, message: nn.Module) -> MessageCall:
+        """Read from the names of the parameters; other names than these come as x_i, x_j."""
+        names = list(inspect.signature(message.forward).parameters)
+        states = tuple(name for name in names if name in ("x_i", "x_j"))
+        return cls(states if "x_j" in states else ("x_i", "x_j"), "edges" in names)

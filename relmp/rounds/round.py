@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
@@ -21,9 +22,10 @@ from relmp.rounds.message import (
     Edges,
     LinearMessage,
     Message,
+    MessageCall,
     channels_heard,
     make_edges,
-    wants_edges,
+    spoken_by,
 )
 from relmp.rounds.messages.names import MessageFactory, resolve_message
 
@@ -51,8 +53,13 @@ class Round(MessagePassing):  # type: ignore[misc]
             computed as one product with a matrix of zeros between the edges (``"dense"``), as
             one batched product of gathered neighbours (``"gathered"``, linear messages), or
             by compiled loops over the edges (``"cpu_kernel"``). ``"auto"`` chooses by a
-            measured table, and again when the round moves to another device or type.
-            ``layer.execution`` says what is used.
+            measured table, and again when the round moves to another device or type; another
+            one that no longer fits is an error then. ``layer.execution`` says what is used.
+            Hooks on ``message_module`` see messages: while there are any, these are passed, and
+            so they are inside ``torch.func`` (grad, vmap, jvp), where only the definition and
+            the dense product run.
+            The dense product multiplies the zeros between the edges too, so that NaN and
+            infinity reach nodes that do not listen; the others keep to the edges.
         chunk_size: How many images at a time pass along ``"message_passing"``; all of them by
             default. The messages of a chunk are thrown away once they are aggregated, and
             made again in the backward pass, so this bounds memory and costs a second forward
@@ -108,7 +115,10 @@ class Round(MessagePassing):  # type: ignore[misc]
         self.message_module = _made(resolve_message(message), sizes)
         if isinstance(self.message_module, Message):
             self.message_module.connect(self.edges)
-        self._wants_edges = wants_edges(self.message_module)
+        else:
+            for part in spoken_by(self.message_module):
+                part.connect(part.fitting(self.edges))
+        self._call = MessageCall.of(self.message_module)
         self.update_module = update
         self.chunk_size = chunk_size
         self.register_parameter("bias", nn.Parameter(torch.zeros(out_channels)) if bias else None)
@@ -133,6 +143,9 @@ class Round(MessagePassing):  # type: ignore[misc]
         if isinstance(self.message_module, Message):
             self.message_module.reset_parameters(self.edges)
             heard = self.message_module.fan_in(self.edges)
+        else:
+            for part in spoken_by(self.message_module):
+                part.reset_parameters(part.fitting(self.edges))
         if self.bias is not None:
             bound = heard.to(self.bias).rsqrt()
             sizes = torch.from_numpy(self.out_partition.sizes).to(bound.device)
@@ -140,9 +153,15 @@ class Round(MessagePassing):  # type: ignore[misc]
                 self.bias.uniform_(-1, 1).mul_(bound.repeat_interleave(sizes))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Round:
+        before = _kind(self)
         super()._apply(fn, recurse)
-        if self._asked_execution == "auto":
-            self.set_execution("auto")
+        if _kind(self) != before:
+            # What an execution may do depends on device and type. Until it is judged again,
+            # and where it is refused, the definition runs.
+            asked = self._asked_execution
+            self.set_execution(MESSAGE_PASSING)
+            self._asked_execution = asked
+            self.set_execution(asked)
         return self
 
     def _register_graph(self) -> None:
@@ -179,19 +198,37 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
                 f"but was given {list(x.shape)}."
             )
-        if self.fuse:
+        if self.fuse and not self._is_watched() and not _is_transformed(self.executor):
             out = self.propagate(self.fused_edge_index, x=x)
-        elif self.chunk_size is None or x.size(0) <= self.chunk_size:
-            out = self._pass_messages(x)
         else:
-            out = torch.cat([self._pass_recomputed(part) for part in x.split(self.chunk_size)])
+            out = self._in_chunks(x)
         if self.bias is not None:
-            out = out + self.bias.view(-1, *[1] * (out.dim() - 2))
+            # In the type of the product, as torch's own layers do under autocast.
+            out = out + self.bias.to(out.dtype).view(-1, *[1] * (out.dim() - 2))
         return out if self.update_module is None else self.update_module(out)
+
+    def _is_watched(self) -> bool:
+        """Whether hooks wait for messages or their aggregation, so that they must be passed."""
+        message = self.message_module
+        return bool(
+            message._forward_hooks
+            or message._forward_pre_hooks
+            or message._backward_hooks
+            or message._backward_pre_hooks
+            or self._message_forward_hooks
+            or self._message_forward_pre_hooks
+            or self._aggregate_forward_hooks
+            or self._aggregate_forward_pre_hooks
+        )
+
+    def _in_chunks(self, x: Tensor) -> Tensor:
+        if self.chunk_size is None or x.size(0) <= self.chunk_size:
+            return self._pass_messages(x)
+        return torch.cat([self._pass_recomputed(part) for part in x.split(self.chunk_size)])
 
     def _pass_messages(self, x: Tensor) -> Tensor:
         nodes = self._to_nodes(x)
-        listens = getattr(self.message_module, "listens", True)
+        listens = getattr(self.message_module, "listens", True) and "x_i" in self._call.states
         return self.propagate(self.edge_index, x=(nodes, nodes if listens else None))
 
     def _pass_recomputed(self, x: Tensor) -> Tensor:
@@ -201,10 +238,9 @@ class Round(MessagePassing):  # type: ignore[misc]
         return checkpoint(self._pass_messages, x, use_reentrant=False)
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
-        if self._wants_edges:
-            out = self.message_module(x_i, x_j, edges=self.edges)
-        else:
-            out = self.message_module(x_i, x_j)
+        states = [x_i if name == "x_i" else x_j for name in self._call.states]
+        more = {"edges": self.edges} if self._call.edges else {}
+        out = self.message_module(*states, **more)
         expected = (*x_j.shape[:2], self.out_partition.max_size)
         if out.dim() != x_j.dim() or out.shape[:3] != expected:
             raise ValueError(
@@ -286,6 +322,20 @@ class Round(MessagePassing):  # type: ignore[misc]
 
 
 __all__ = ["MESSAGE_PASSING", "MessageFactory", "Round"]
+
+
+def _kind(layer: Round) -> tuple[Any, ...]:
+    """What an execution is chosen by and ``.to()`` changes: device and type of the weights."""
+    tensors = [*layer.message_module.parameters(), *layer.message_module.buffers()]
+    return (layer.edge_index.device, *((tensor.device, tensor.dtype) for tensor in tensors))
+
+
+def _is_transformed(executor: nn.Module | None) -> bool:
+    """Whether a transformation of ``torch.func`` or forward-mode differentiation is at work that
+    an execution does not know; it would give wrong tangents, or none."""
+    if torch.compiler.is_compiling() or getattr(executor, "is_transformable", False):
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _made(factory: MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:

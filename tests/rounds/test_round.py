@@ -121,12 +121,12 @@ def test_fuse_false_runs_the_definition() -> None:
     x = torch.randn(4, 11, dtype=torch.float64)
     fused = layer(x)
     called = []
-    layer.message_module.register_forward_hook(lambda *_: called.append(1))
+    layer.register_message_and_aggregate_forward_hook(lambda *_: called.append("fused"))
     layer(x)
-    assert not called
     layer.fuse = False
+    layer.register_message_forward_hook(lambda *_: called.append("messages"))
     torch.testing.assert_close(layer(x), fused, rtol=0, atol=1e-12)
-    assert called
+    assert called == ["fused", "messages"]
 
 
 @pytest.mark.parametrize("execution", PINNED)

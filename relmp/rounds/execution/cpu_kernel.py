@@ -16,7 +16,6 @@ from relmp.rounds.execution.linear_maps import (
     in_autocast_dtype,
     map_refusal,
     mean_degrees,
-    speaks_as,
 )
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
@@ -39,7 +38,7 @@ class CpuKernelExecution(nn.Module):
     @staticmethod
     def refusal(layer: Round) -> str | None:
         """Why this round cannot be executed so, or None."""
-        if not speaks_as(layer.message_module, LinearMessage, Conv2dMessage):
+        if not isinstance(layer.message_module, LinearMessage | Conv2dMessage):
             return f"{type(layer.message_module).__name__} is not a matrix or kernel for every edge"
         return map_refusal(layer) or layer_refusal(layer) or numba_refusal()
 
@@ -64,8 +63,12 @@ class CpuKernelExecution(nn.Module):
         form.check_input(x.shape)
         x, weight = in_autocast_dtype(x, form.weight)
         weight = divided(weight, self.degrees)
+        if not x.dtype.is_floating_point:
+            raise ValueError(f"The compiled loops take real numbers, but were given {x.dtype}.")
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         images = x if x.dim() == 4 else x[:, :, None, None]
+        if x[:1].numel() == 0 and len(x):
+            raise ValueError(f"Only the batch may be empty, but the input is {list(x.shape)}.")
         kernels = weight if weight.dim() == 5 else weight[..., None, None]
         geometry = _geometry(message, images.size(2), images.size(3))
         out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.sizes, geometry)

@@ -22,6 +22,8 @@ class DenseExecution(nn.Module):
     """
 
     name = "dense"
+    is_transformable = True
+    """It consists of PyTorch's own operators, which ``torch.func`` transforms."""
 
     @staticmethod
     def refusal(layer: Round) -> str | None:

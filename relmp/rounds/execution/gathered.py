@@ -14,7 +14,6 @@ from relmp.rounds.execution.linear_maps import (
     in_autocast_dtype,
     map_refusal,
     mean_degrees,
-    speaks_as,
 )
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
@@ -54,8 +53,10 @@ class GatheredExecution(nn.Module):
     @staticmethod
     def refusal(layer: Round) -> str | None:
         """Why this round cannot be executed so, or None."""
-        if not speaks_as(layer.message_module, LinearMessage):
+        if not isinstance(layer.message_module, LinearMessage):
             return f"{type(layer.message_module).__name__} is not one matrix for every edge"
+        if not layer.message_module.weight.dtype.is_floating_point:
+            return f"its weights are {layer.message_module.weight.dtype}"
         degrees = np.stack([np.bincount(ends) for ends in layer.graph.edges])
         if degrees.max() > MAX_PADDING * degrees.mean():
             return (

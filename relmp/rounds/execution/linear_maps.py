@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from relmp.rounds.message import WeightedMessage
 
 if TYPE_CHECKING:
     from relmp.rounds.round import Round
@@ -13,18 +15,17 @@ if TYPE_CHECKING:
 
 def map_refusal(layer: Round) -> str | None:
     """Why this round is not one linear map, or None."""
-    if not hasattr(layer.message_module, "apply_dense"):
-        return f"{type(layer.message_module).__name__} is not one linear map for every edge"
+    message = layer.message_module
+    if not isinstance(message, WeightedMessage):
+        return f"{type(message).__name__} is not one linear map for every edge"
+    if not message.is_linear_map or "forward" in vars(message):
+        return (
+            f"{type(message).__name__} has a forward of its own, and its class does not state "
+            f"is_linear_map = True beside it"
+        )
     if layer.aggr not in ("sum", "mean"):
         return f"aggregation '{layer.aggr}' is not linear in the messages"
     return None
-
-
-def speaks_as(message: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Whether a message is one of these kinds and computed as they are, not overridden."""
-    return any(
-        isinstance(message, kind) and type(message).forward is kind.forward for kind in kinds
-    )
 
 
 def mean_degrees(layer: Round) -> Tensor | None:
@@ -49,7 +50,11 @@ def in_autocast_dtype(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         ValueError: If their types differ.
     """
     device = x.device.type
-    if torch.is_autocast_enabled(device) and torch.float64 not in (x.dtype, weight.dtype):
+    if (
+        device != "meta"
+        and torch.is_autocast_enabled(device)
+        and torch.float64 not in (x.dtype, weight.dtype)
+    ):
         dtype = torch.get_autocast_dtype(device)
         x, weight = x.to(dtype), weight.to(dtype)
     if x.dtype != weight.dtype:

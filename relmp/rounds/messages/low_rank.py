@@ -62,6 +62,9 @@ class LowRankMessage(WeightedMessage):
         product = torch.bmm(self.hearing, self.speaking.flatten(2))
         return product.unflatten(2, self.speaking.shape[2:])
 
+    listens = False
+    is_linear_map = True
+
     def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
         self.check_input(x_j.shape[1:])
         passed = self.geometry.each(x_j, self.speaking)
