@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from relmp.graphs import load_connectome as load_connectome
     from relmp.graphs import load_graph as load_graph
     from relmp.graphs import measure_graphs as measure_graphs
+    from relmp.graphs import parse_graph as parse_graph
     from relmp.graphs import sample_graphs as sample_graphs
     from relmp.graphs import save_graph as save_graph
     from relmp.graphs import sweep_design_space as sweep_design_space
+    from relmp.models import ModelConfig as ModelConfig
     from relmp.models import count_flops as count_flops
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
@@ -52,9 +54,14 @@ if TYPE_CHECKING:
     from relmp.rounds import initialise_by_degree as initialise_by_degree
     from relmp.rounds import message_names as message_names
     from relmp.sweep import collect as collect
+    from relmp.sweep import grid as grid
+    from relmp.sweep import over_graphs as over_graphs
+    from relmp.sweep import run_plan as run_plan
     from relmp.sweep import run_sweep as run_sweep
+    from relmp.training import DataConfig as DataConfig
     from relmp.training import ImageData as ImageData
     from relmp.training import LoopOptions as LoopOptions
+    from relmp.training import RunConfig as RunConfig
     from relmp.training import TrainConfig as TrainConfig
     from relmp.training import load_data as load_data
     from relmp.training import load_run as load_run
@@ -71,6 +78,7 @@ _HOMES = {
         "load_connectome",
         "load_graph",
         "measure_graphs",
+        "parse_graph",
         "sample_graphs",
         "save_graph",
         "sweep_design_space",
@@ -97,6 +105,7 @@ _HOMES = {
     ),
     "relmp.models": (
         "count_flops",
+        "ModelConfig",
         "count_parameters",
         "create_model",
         "match_flops",
@@ -106,14 +115,16 @@ _HOMES = {
         "verify",
     ),
     "relmp.training": (
+        "DataConfig",
         "ImageData",
         "LoopOptions",
+        "RunConfig",
         "TrainConfig",
         "load_data",
         "load_run",
         "train",
     ),
-    "relmp.sweep": ("collect", "run_sweep"),
+    "relmp.sweep": ("collect", "grid", "over_graphs", "run_plan", "run_sweep"),
     "relmp.analysis": ("analyse", "find_sweet_spot", "plot_sweet_spot", "summarise"),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}

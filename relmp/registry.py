@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
+
+from relmp.checks import did_you_mean
 
 T = TypeVar("T")
 
@@ -52,10 +53,9 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name in self._items:
             return self._items[name]
-        near = difflib.get_close_matches(name, self._items, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ValueError(
-            f"Unknown {self.kind} '{name}'; choose one of {', '.join(self.names())}.{hint}"
+            f"Unknown {self.kind} '{name}'; choose one of {', '.join(self.names())}."
+            f"{did_you_mean(name, self._items)}"
         )
 
     def __iter__(self) -> Iterator[str]:

@@ -13,7 +13,8 @@ import relmp
 
 PACKAGE = Path(relmp.__file__).parent
 # A module may import from those above it in this list, and from its own part.
-PIPELINE = ["registry", "progress", "graphs", "rounds", "models", "training", "sweep", "analysis"]
+GROUND = ["checks", "files", "fingerprint", "machine", "progress", "registry"]
+PIPELINE = [*GROUND, "graphs", "rounds", "models", "training", "sweep", "analysis"]
 
 
 def part_of(module: str) -> int:

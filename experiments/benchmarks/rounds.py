@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 
 from relmp.cli import run_reporting_errors
-from relmp.cli_bench import BenchCommand
+from relmp.cli.bench import BenchCommand
 
 if __name__ == "__main__":
     command: Any = tyro.cli(BenchCommand, description="How fast rounds are on this machine.")

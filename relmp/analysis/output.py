@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+
+from relmp.files import atomic_write, write_csv, write_text
 
 
 class OutputFolder:
@@ -25,19 +28,24 @@ class OutputFolder:
             self.path.mkdir(parents=True, exist_ok=True)
 
     def __truediv__(self, name: str) -> OutputFolder:
-        return OutputFolder(self.path / name)
+        return OutputFolder(self.path / plain_name(name))
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """``name.csv`` and ``name.parquet``."""
         with self._sentence():
-            table.to_csv(self.path / f"{name}.csv", index=False)
-            table.to_parquet(self.path / f"{name}.parquet", index=False)
+            write_csv(self.path / f"{name}.csv", table)
+            parquet = self.path / f"{name}.parquet"
+            atomic_write(parquet, lambda part: table.to_parquet(part, index=False))
 
     def write_figure(self, name: str, figure: Figure) -> None:
         """``name.png`` and ``name.pdf``."""
+        name = plain_name(name)
         with self._sentence():
             for suffix in ("png", "pdf"):
-                figure.savefig(self.path / f"{name}.{suffix}", dpi=150)
+                atomic_write(
+                    self.path / f"{name}.{suffix}",
+                    lambda part, suffix=suffix: figure.savefig(part, dpi=150, format=suffix),
+                )
 
     def write_json(self, name: str, values: Any) -> None:
         """Plain values; NaN is an error."""
@@ -46,7 +54,7 @@ class OutputFolder:
     def write_text(self, name: str, text: str) -> None:
         """A file of UTF-8 text."""
         with self._sentence():
-            (self.path / name).write_text(text, encoding="utf-8")
+            write_text(self.path / name, text)
 
     @contextmanager
     def _sentence(self) -> Iterator[None]:
@@ -57,3 +65,8 @@ class OutputFolder:
                 f"The output folder '{self.path}' cannot be written to "
                 f"({problem.strerror or problem}); name another one."
             ) from None
+
+
+def plain_name(name: str) -> str:
+    """A name as that of a file in this folder and no other."""
+    return re.sub(r"[^\w.+-]+", "_", name).strip(".") or "_"

@@ -45,8 +45,9 @@ def write_report(
         "graphs": _graphs(results, graphs, conclusions),
         "tables": as_json(_tables(conclusions)),
     }
-    # "</" would end the script element that holds the data.
-    text = json.dumps(as_json(data), separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    # "</script" would end the element that holds the data, "<!--<script" hide its end.
+    text = json.dumps(as_json(data), separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")
     sections = "\n".join(
         f"<h2>{html.escape(title)}</h2>\n"
         + "".join(f"<p>{html.escape(line)}</p>\n" for line in lines)

@@ -12,6 +12,7 @@ from relmp.graphs.null_models import (
     degree_preserving_rewire,
     same_size_graph,
 )
+from relmp.graphs.parse import parse_graph
 from relmp.graphs.relational_graph import RelationalGraph
 from relmp.graphs.targets import find_graph
 
@@ -29,6 +30,7 @@ __all__ = [
     "load_graph",
     "measure_graphs",
     "measures",
+    "parse_graph",
     "same_size_graph",
     "sample_graphs",
     "save_graph",

@@ -15,6 +15,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from relmp.files import atomic_write, write_text
 from relmp.graphs.relational_graph import RelationalGraph
 
 _TEXT = (".txt", ".csv", ".tsv", ".edges", ".edgelist", ".mtx.txt", ".dat")
@@ -99,14 +100,15 @@ def save_graph(graph: RelationalGraph, path: str | os.PathLike[str]) -> None:
         known = ", ".join(f"{ending} ({what})" for ending, what in FORMATS.items())
         raise ValueError(f"A graph cannot be written to '{path.name}'; choose {known}.")
     if path.suffix == ".npy":
-        np.save(path, _matrix_of(graph), allow_pickle=False)
+        matrix = _matrix_of(graph)
+        atomic_write(path, lambda part: _save_array(part, matrix))
     elif path.suffix == ".txt":
         rows = [" ".join(f"{value:.17g}" for value in row) for row in _matrix_of(graph)]
-        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        write_text(path, "\n".join(rows) + "\n")
     elif path.suffix == ".csv":
-        path.write_text(_edge_list_of(graph), encoding="utf-8")
+        write_text(path, _edge_list_of(graph))
     else:
-        nx.write_graphml(_labelled_networkx(graph), path)
+        atomic_write(path, lambda part: nx.write_graphml(_labelled_networkx(graph), part))
 
 
 # Objects --------------------------------------------------------------------------------
@@ -307,6 +309,11 @@ def _from_graphml(path: Path, edge_attrs: tuple[str, ...], name: str) -> Relatio
 
 
 # Writing --------------------------------------------------------------------------------
+
+
+def _save_array(path: Path, array: npt.NDArray[Any]) -> None:
+    with path.open("wb") as file:  # given a path, NumPy adds an ending
+        np.save(file, array, allow_pickle=False)
 
 
 def _attributes(graph: RelationalGraph) -> npt.NDArray[np.float64] | None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import nn
 
+from relmp.fingerprint import code_fingerprint
 from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.graphs.serialise import graph_from_dict, graph_to_dict
 from relmp.registry import Registry
-from relmp.rounds.messages.names import message_text, resolve_message
+from relmp.rounds.messages.names import is_known, message_text, resolve_message
 
 models: Registry[type[nn.Module]] = Registry("model")
 
@@ -55,9 +56,38 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The inverse of :meth:`to_dict`."""
-        graph = values["graph"]
-        return cls(**{**values, "graph": None if graph is None else graph_from_dict(graph)})
+        """The inverse of :meth:`to_dict`; nothing is imported.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        unknown = set(values) ^ {field.name for field in fields(cls)}
+        if unknown or not isinstance(values["options"], Mapping):
+            raise ValueError(
+                f"A model is described by {', '.join(field.name for field in fields(cls))}, but "
+                f"{', '.join(sorted(unknown)) or 'options'} is missing, unknown or no object."
+            )
+        graph, options = values["graph"], dict(values["options"])
+        if isinstance(options.get("message"), str):
+            options["message"] = message_text(options["message"])
+        graph = None if graph is None else graph_from_dict(graph)
+        return cls(**{**values, "graph": graph, "options": options})
+
+    @property
+    def foreign(self) -> list[str]:
+        """What building this model would import that is neither registered nor installed."""
+        message = self.options.get("message")
+        return [message] if isinstance(message, str) and not is_known(message) else []
+
+    def code(self) -> dict[str, str]:
+        """Fingerprints of the user's own code that the model runs, by what it is."""
+        parts: dict[str, Any] = {"model": models[self.name]}
+        if "message" in self.options:
+            parts["message"] = resolve_message(self.options["message"])
+        if isinstance(self.options.get("aggr"), type):
+            parts["aggr"] = self.options["aggr"]
+        found = {name: code_fingerprint(part) for name, part in parts.items()}
+        return {name: text for name, text in found.items() if text is not None}
 
 
 def _plain(key: str, value: Any) -> object:

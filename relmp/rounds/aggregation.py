@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from torch_geometric.nn.aggr import (
 )
 from torch_geometric.nn.resolver import aggregation_resolver
 
+from relmp.checks import did_you_mean
 from relmp.registry import parse_call
 
 AggregationFactory: TypeAlias = Callable[[int, Tensor], Aggregation]
@@ -187,10 +187,9 @@ def _by_name(text: str, channels: int, degrees: Tensor) -> Aggregation:
         ) from None
     except ValueError as error:
         if name not in aggregation_names():
-            near = difflib.get_close_matches(name, aggregation_names(), n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ValueError(
-                f"Unknown aggregation '{name}'; PyG has {', '.join(aggregation_names())}.{hint}"
+                f"Unknown aggregation '{name}'; PyG has {', '.join(aggregation_names())}."
+                f"{did_you_mean(name, aggregation_names())}"
             ) from None
         raise ValueError(f"Aggregation '{text}' cannot be made: {error}") from error
     assert isinstance(module, Aggregation)

@@ -1,66 +1,141 @@
-"""The plan of a sweep: which runs there are, every one completely described."""
+"""The plan of a sweep: a list of runs, every one completely described."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.graphs.relational_graph import require_graph
-from relmp.models import ModelConfig
+from relmp.models import ModelConfig, models
 from relmp.models.budget import matched_options
-from relmp.training.config import TrainConfig
-from relmp.training.data import DataSet
-from relmp.training.folder import run_key
-from relmp.training.run import run_config
+from relmp.models.factory import check_options
+from relmp.training.config import SETTINGS, Settings
+from relmp.training.data import DataSet, load_data
+from relmp.training.run_config import RunConfig
+
+BUDGET = "budget"
+"""The axis of a grid that is the width of the complete-graph model, the budget."""
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep: a graph and a seed, and the configuration that they make."""
-
-    graph: RelationalGraph
-    seed: int
-    config: Mapping[str, Any]
-
-    @property
-    def key(self) -> str:
-        """Name of its folder: a hash of the configuration."""
-        return run_key(self.config)
-
-
-def plan_sweep(
-    model: str,
+def over_graphs(
+    model: str = "mlp",
     *,
     graphs: Iterable[RelationalGraph],
-    seeds: Iterable[int],
-    data: DataSet,
-    training: TrainConfig,
-    width: int | None,
-    options: Mapping[str, Any],
-) -> list[PlannedRun]:
-    """All runs, one seed after the other, the complete graph first.
+    seeds: int | Iterable[int] = 5,
+    data: str = "digits",
+    width: int | None = None,
+    data_folder: str | Path = "data",
+    download: bool = False,
+    **options: Any,
+) -> list[RunConfig]:
+    """A plan: every graph with every seed, all at equal cost, the complete graph first.
 
-    Graphs over which no model of equal cost can be built are left out with a warning.
+    Graphs over which no model of equal cost can be built are left out with a warning, repeated
+    graphs without one.
+
+    Args:
+        model: Name of a model.
+        graphs: Relational graphs, all with the same number of nodes.
+        seeds: Seeds of initial weights and training; a number means so many, from 0.
+        data: Name of a data set; its images decide what a model costs.
+        width: Width of the complete-graph model, whose FLOPs every model is matched to; the
+            paper's by default.
+        data_folder: Where the files of the data set lie.
+        download: Whether missing files are fetched.
+        **options: Settings of training and data by name, and options of the model.
 
     Raises:
-        ValueError: If there are no graphs or seeds, the graphs differ in their number of
-            nodes, or the model can be built over none of them.
+        ValueError: If there are no graphs or seeds, the graphs differ in their number of nodes,
+            the model can be built over none of them, or a setting is unknown or out of range.
     """
     chosen = with_complete([graphs] if isinstance(graphs, RelationalGraph) else list(graphs))
-    numbers = list(dict.fromkeys(int(seed) for seed in seeds))
-    if not numbers:
-        raise ValueError("A sweep needs at least one seed, but none was given.")
-    matched = _matched(model, chosen, data, width, options)
-    runs = []
-    for seed in numbers:
-        for graph, found in matched.items():
-            described = ModelConfig(model, graph, data.num_classes, seed, found)
-            config = run_config(described, replace(training, seed=seed))
-            runs.append(PlannedRun(graph, seed, config))
-    return runs
+    base, numbers = base_run(model, data, options), seed_numbers(seeds)
+    matching = _Matching(data_folder, download)
+    matched: dict[RelationalGraph, RunConfig] = {}
+    refused: dict[RelationalGraph, ValueError] = {}
+    for graph in chosen:
+        try:
+            matched[graph] = matching(base.with_axis("model.graph", graph), width)
+        except ValueError as error:
+            if graph.is_complete:  # a mistake in the settings, or a model too narrow for all
+                raise
+            refused[graph] = error
+    if refused:
+        first, reason = next(iter(refused.items()))
+        if len(matched) == 1:
+            raise reason
+        warnings.warn(
+            f"{len(refused)} of {len(chosen)} graphs are left out; the first, {first.name}: "
+            f"{reason}",
+            stacklevel=2,
+        )
+    return [run.with_axis("seed", seed) for seed in numbers for run in matched.values()]
+
+
+def grid(
+    base: RunConfig,
+    *,
+    budget: int | Sequence[int] | None = None,
+    data_folder: str | Path = "data",
+    download: bool = False,
+    **axes: Iterable[Any],
+) -> list[RunConfig]:
+    """A plan: a run with every combination of values, the last axis changing fastest.
+
+    ``grid(base, budget=128, **{"model.graph": graphs, "training.lr": [0.1, 0.03]}, seed=range(3))``
+
+    Args:
+        base: The run that the others differ from.
+        budget: Width of the complete-graph model, whose FLOPs the model of every cell is matched
+            to; None leaves widths as they are. Several budgets: an axis ``"budget"``.
+        data_folder: Where the files of the data sets lie; their images decide the cost.
+        download: Whether missing files are fetched.
+        **axes: Values by the name of an axis: ``"model.graph"``, ``"model.name"``,
+            ``"model.<option>"``, ``"seed"`` (of weights and training), ``"data.<setting>"``,
+            ``"training.<setting>"``, ``"training.loop.<setting>"``, ``"budget"``.
+
+    Raises:
+        ValueError: If no run has such an axis, an axis has no values, or a value is out of range.
+    """
+    values = {axis: list(chosen) for axis, chosen in axes.items()}
+    for axis, chosen in values.items():
+        if not chosen:
+            raise ValueError(f"Axis '{axis}' has no values; give at least one.")
+    matching, plan = _Matching(data_folder, download), []
+    for cell in product(*values.values()):
+        run, cost = base, budget
+        for axis, value in zip(values, cell, strict=True):
+            if axis == BUDGET:
+                cost = value
+            else:
+                run = run.with_axis(axis, value)
+        plan.append(matching(run, cost) if cost is not None else matching.classes(run))
+    return plan
+
+
+def base_run(model: str, data: str, options: Mapping[str, Any]) -> RunConfig:
+    """A run without a graph, from settings and options of the model by name.
+
+    Raises:
+        ValueError: If one is unknown or out of range.
+    """
+    if "seed" in options:
+        raise ValueError(
+            f"A sweep takes seeds=, several of them; seed={options['seed']} was given."
+        )
+    settings = Settings.of(data, {name: options[name] for name in SETTINGS if name in options})
+    rest = {name: value for name, value in options.items() if name not in SETTINGS}
+    try:
+        check_options(model, models[model], rest)
+    except ValueError as error:
+        names = ", ".join(name for name in SETTINGS if name != "seed")
+        raise ValueError(f"{error} The settings of training are {names}.") from None
+    return RunConfig(ModelConfig(model, options=rest), settings.data, settings.training)
 
 
 def with_complete(graphs: Sequence[RelationalGraph]) -> list[RelationalGraph]:
@@ -77,37 +152,64 @@ def with_complete(graphs: Sequence[RelationalGraph]) -> list[RelationalGraph]:
     return list(dict.fromkeys([complete, *graphs]))
 
 
-def _matched(
-    model: str,
-    graphs: Sequence[RelationalGraph],
-    data: DataSet,
-    width: int | None,
-    options: Mapping[str, Any],
-) -> dict[RelationalGraph, dict[str, Any]]:
-    """The options of the model over every graph that it can be built over."""
-    matched: dict[RelationalGraph, dict[str, Any]] = {}
-    refused: dict[RelationalGraph, ValueError] = {}
-    for graph in graphs:
-        try:
-            matched[graph] = matched_options(
-                model,
-                graph=graph,
+def seed_numbers(seeds: int | Iterable[int]) -> list[int]:
+    """The seeds without repetition; a number means so many, from 0.
+
+    Raises:
+        ValueError: If there are none, or one is no whole number.
+    """
+    numbers = list(dict.fromkeys(range(seeds) if isinstance(seeds, int) else seeds))
+    if not numbers:
+        raise ValueError("A sweep needs at least one seed, but none was given.")
+    return [int(number) for number in numbers]
+
+
+@dataclass
+class _Matching:
+    """Gives a run the width at which its model costs a budget; what it has found it keeps."""
+
+    data_folder: str | Path
+    download: bool
+    shapes: dict[tuple[str, int | None], DataSet] = field(default_factory=dict)
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __call__(self, run: RunConfig, budget: int | Sequence[int] | None) -> RunConfig:
+        model, data = run.model, self._data(run)
+        key = f"{model.name} {model.graph and model.graph.key} {model.options} {budget} {data.name}"
+        if key not in self.found:
+            self.found[key] = matched_options(
+                model.name,
+                graph=model.graph,
                 num_classes=data.num_classes,
-                width=width,
+                width=budget,
                 input_shape=data.input_shape,
-                **options,
+                **{name: value for name, value in model.options.items() if name != "width"},
             )
-        except ValueError as error:
-            if graph.is_complete:  # a mistake in the settings, or a model too narrow for all
-                raise
-            refused[graph] = error
-    if refused:
-        first, reason = next(iter(refused.items()))
-        if len(matched) == 1:
-            raise reason
-        warnings.warn(
-            f"{len(refused)} of {len(graphs)} graphs are left out; the first, {first.name}: "
-            f"{reason}",
-            stacklevel=3,
+        return RunConfig(
+            ModelConfig(model.name, model.graph, data.num_classes, model.seed, self.found[key]),
+            run.data,
+            run.training,
         )
-    return matched
+
+    def classes(self, run: RunConfig) -> RunConfig:
+        """The run with as many classes and such images as its data has."""
+        data, cls = self._data(run), models[run.model.name]
+        options = {}
+        if hasattr(cls, "input_options"):
+            options = cls.input_options(data.input_shape)
+        model = run.model
+        described = ModelConfig(
+            model.name, model.graph, data.num_classes, model.seed, {**options, **model.options}
+        )
+        return RunConfig(described, run.data, run.training)
+
+    def _data(self, run: RunConfig) -> DataSet:
+        key = (run.data.name, run.data.image_size)
+        if key not in self.shapes:
+            self.shapes[key] = load_data(
+                run.data.name,
+                folder=self.data_folder,
+                download=self.download,
+                image_size=run.data.image_size,
+            )
+        return self.shapes[key]

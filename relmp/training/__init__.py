@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relmp.training.config import DataConfig as DataConfig
     from relmp.training.config import LoopOptions as LoopOptions
     from relmp.training.config import TrainConfig as TrainConfig
     from relmp.training.data import DataSet as DataSet
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from relmp.training.loaded import LoadedRun as LoadedRun
     from relmp.training.loaded import load_run as load_run
     from relmp.training.run import train as train
+    from relmp.training.run_config import RunConfig as RunConfig
     from relmp.training.tracking import TensorBoard as TensorBoard
 
 _HOMES = {
-    "relmp.training.config": ("LoopOptions", "TrainConfig"),
+    "relmp.training.config": ("DataConfig", "LoopOptions", "TrainConfig"),
     "relmp.training.data": ("DataSet", "FolderData", "ImageData", "datasets", "load_data"),
     "relmp.training.loaded": ("LoadedRun", "load_run"),
     "relmp.training.run": ("train",),
+    "relmp.training.run_config": ("RunConfig",),
     "relmp.training.tracking": ("TensorBoard",),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}

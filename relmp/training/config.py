@@ -1,12 +1,17 @@
-"""The settings of one run."""
+"""The settings of one run: each is declared once, here, with its documentation.
+
+Keywords of :func:`relmp.train` and :func:`relmp.run_sweep`, the command line, configurations and
+the axes of a grid are derived from these classes.
+"""
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeAlias, get_args
+
+from relmp.checks import check_number, check_whole, did_you_mean
 
 Optimizer: TypeAlias = Literal["sgd", "adamw"]
 Schedule: TypeAlias = Literal["cosine", "step", "constant"]
@@ -51,17 +56,60 @@ class LoopOptions:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple(self.steps))  # JSON has lists
-        for name, low in (("warmup_epochs", 0), ("precise_bn", 0)):
-            _check(name, getattr(self, name), low)
-        _check("step_factor", self.step_factor, 0, 1)
-        _check("label_smoothing", self.label_smoothing, 0, 1)
+        try:
+            object.__setattr__(self, "steps", tuple(self.steps))  # JSON has lists
+        except TypeError:
+            raise ValueError(f"steps are shares of the epochs, but are {self.steps!r}.") from None
+        for name in ("warmup_epochs", "precise_bn"):
+            check_whole(name, getattr(self, name), 0)
+        check_number("step_factor", self.step_factor, 0, 1)
+        check_number("label_smoothing", self.label_smoothing, 0, 1)
         for share in self.steps:
-            _check("steps", share, 0, 1)
+            check_number("steps", share, 0, 1)
         if self.clip_norm is not None:
-            _check("clip_norm", self.clip_norm, 0)
+            check_number("clip_norm", self.clip_norm, 0)
         if self.ema_decay is not None:
-            _check("ema_decay", self.ema_decay, 0, 1)
+            check_number("ema_decay", self.ema_decay, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What is taken of a data set.
+
+    Args:
+        image_size: Height and width that the images of a folder are brought to; 224 by default.
+        train_size: Keep only so many training images, or this share of them if it is a
+            fraction (0.1); all of them by default.
+        validation: Share of the training images that are held out and evaluated as well.
+        subset_seed: Decides which images ``train_size`` keeps and ``validation`` holds out.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    image_size: int | None = None
+    train_size: int | float | None = None
+    validation: float = 0.0
+    subset_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_whole("subset_seed", self.subset_seed, 0, 2**32)
+        check_number("validation", self.validation, 0, 1)
+        if self.image_size is not None:
+            check_whole("image_size", self.image_size, 1)
+        if self.train_size is not None:
+            check_number("train_size", self.train_size, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(DataOptions):
+    """Which images a model is trained on.
+
+    Args:
+        name: Name of a data set.
+    """
+
+    name: str = "digits"
 
 
 @dataclass(frozen=True)
@@ -72,12 +120,6 @@ class TrainConfig:
     with Nesterov momentum, and a learning rate that falls along half a cosine.
 
     Args:
-        data: Name of a data set.
-        image_size: Height and width that the images of a folder are brought to.
-        train_size: Keep only so many training images, or this share of them if it is a
-            fraction; all of them by default.
-        validation: Share of the training images that are held out and evaluated as well.
-        subset_seed: Decides which images ``train_size`` keeps and ``validation`` holds out.
         epochs: Passes over the training images.
         batch_size: Images a step, over all processes.
         optimizer: ``"sgd"`` or ``"adamw"``.
@@ -97,11 +139,6 @@ class TrainConfig:
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.1.
     """
 
-    data: str = "digits"
-    image_size: int | None = None
-    train_size: int | float | None = None
-    validation: float = 0.0
-    subset_seed: int = 0
     epochs: int = 20
     batch_size: int = 128
     optimizer: Optimizer = "sgd"
@@ -114,12 +151,11 @@ class TrainConfig:
     loop: LoopOptions = field(default_factory=LoopOptions)
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch_size", 2), ("seed", 0), ("subset_seed", 0)):
-            _check(name, getattr(self, name), low)
+        for name, low in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
+            check_whole(name, getattr(self, name), low, 2**62)
         for name in ("lr", "weight_decay"):
-            _check(name, getattr(self, name), 0)
-        _check("momentum", self.momentum, 0, 1)
-        _check("validation", self.validation, 0, 1)
+            check_number(name, getattr(self, name), 0)
+        check_number("momentum", self.momentum, 0, 1)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -151,72 +187,51 @@ class TrainConfig:
             lr *= WARMUP_START + (1 - WARMUP_START) * epoch / self.loop.warmup_epochs
         return lr
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """The inverse of :meth:`to_dict`."""
+        """From plain values, those of ``dataclasses.asdict``."""
         return cls(**{**values, "loop": LoopOptions(**values["loop"])})
 
 
-class Settings(TypedDict, total=False):
-    """All settings by name, those of :class:`LoopOptions` included."""
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run but those of its model: its data and its training."""
 
-    image_size: int | None
-    train_size: int | float | None
-    validation: float
-    subset_seed: int
-    epochs: int
-    batch_size: int
-    optimizer: Optimizer
-    lr: float
-    momentum: float
-    weight_decay: float
-    schedule: Schedule
-    precision: Precision
-    seed: int
-    warmup_epochs: int
-    steps: tuple[float, ...]
-    step_factor: float
-    label_smoothing: float
-    decay_all: bool
-    clip_norm: float | None
-    ema_decay: float | None
-    precise_bn: int
-    channels_last: bool
-    compile: bool
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+
+    @classmethod
+    def of(cls, data: str, settings: Mapping[str, Any]) -> Settings:
+        """From settings by name.
+
+        Raises:
+            ValueError: If a name is unknown or a value out of its range.
+        """
+        for name in settings:
+            if name not in SETTINGS:
+                raise ValueError(
+                    f"Unknown setting '{name}'; choose one of {', '.join(SETTINGS)}."
+                    f"{did_you_mean(name, SETTINGS)}"
+                )
+
+        def chosen(owner: type) -> dict[str, Any]:
+            return {name: settings[name] for name in settings if SETTINGS[name] is owner}
+
+        loop = LoopOptions(**chosen(LoopOptions))
+        training = TrainConfig(**chosen(TrainConfig), loop=loop)
+        return cls(DataConfig(name=data, **chosen(DataOptions)), training)
 
 
-def make_config(data: str, settings: Mapping[str, Any]) -> TrainConfig:
-    """A configuration from settings by name.
-
-    Raises:
-        ValueError: If a name is unknown or a value out of its range.
-    """
-    names = list(Settings.__annotations__)
-    for name in settings:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"Unknown setting '{name}'; choose one of {', '.join(names)}.{hint}")
-    finer = {f.name for f in fields(LoopOptions)}
-    return TrainConfig(
-        data,
-        **{name: value for name, value in settings.items() if name not in finer},
-        loop=LoopOptions(**{name: settings[name] for name in settings if name in finer}),
-    )
-
+SETTINGS: dict[str, type] = {
+    item.name: owner
+    for owner in (DataOptions, TrainConfig, LoopOptions)
+    for item in fields(owner)
+    if item.name != "loop"
+}
+"""All settings by name, and the class that declares each."""
 
 _CHOICES = {
     "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
     "precision": get_args(Precision),
 }
-
-
-def _check(name: str, value: float, low: float, below: float = math.inf) -> None:
-    if not low <= value < below:  # so does NaN
-        limit = "" if below == math.inf else f" and below {below}"
-        raise ValueError(f"{name} must be a number of at least {low}{limit}, but is {value}.")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-
 import torch
+
+from relmp.machine import peak_memory as peak_of_process
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -29,8 +28,7 @@ def peak_memory(device: torch.device) -> float:
     """Most memory in use so far, in MiB: on a GPU that of its tensors, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak_of_process()
 
 
 def seed_generators(seed: int, device: torch.device) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import shutil
+import re
+import traceback
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,17 +19,13 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from relmp.files import atomic_write, read_json, remove_parts, write_text
 from relmp.training.loop import Record
+from relmp.training.run_config import FORMAT, RunConfig
 
 CHECKPOINT_FORMAT = 2
+CONFIG, METRICS, FAILURE = "config.json", "metrics.jsonl", "failure.txt"
 CHECKPOINT, PREVIOUS, BROKEN = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.broken.pt"
-
-
-def run_key(config: Mapping[str, Any]) -> str:
-    """Hash of a configuration, but for what is derived from it: 16 hexadecimal digits."""
-    chosen = {key: value for key, value in config.items() if key != "derived"}
-    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -36,59 +34,157 @@ class RunFolder:
 
     path: Path
 
-    def start(self, config: Mapping[str, Any]) -> None:
-        """Create the folder, or see that it was started with the same configuration.
+    # Who writes ---------------------------------------------------------------------------
 
-        What is ``"derived"`` in a configuration follows from the rest and is not compared.
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Make the folder, and keep other processes from training this run.
 
         Raises:
-            ValueError: If it was started with another one.
+            BlockingIOError: If another process is training it.
             OSError: If the folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        write_or_compare(self.path / "config.json", config)
-
-    @contextmanager
-    def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Keep other processes from training this run.
-
-        Args:
-            wait: Whether to wait for another process that is training it.
-
-        Raises:
-            BlockingIOError: If another process is training it, and ``wait`` is False.
-        """
         try:
-            with FileLock(self.path / "run.lock", timeout=-1 if wait else 0):
+            with FileLock(self.path / "run.lock", timeout=0):
                 yield
         except Timeout:
             raise BlockingIOError(
                 f"Another process is training the run in '{self.path}'."
             ) from None
 
-    def config(self) -> dict[str, Any]:
-        """The configuration that the run was started with."""
-        return read_json(self.path / "config.json")
+    def is_locked(self) -> bool:
+        """Whether a process is training this run."""
+        try:
+            with self.lock():
+                return False
+        except BlockingIOError:
+            return True
+
+    # What is trained ----------------------------------------------------------------------
+
+    def start(
+        self, config: RunConfig, beside: Mapping[str, Any], *, same_code: bool = False
+    ) -> None:
+        """Write the configuration, or see that the folder was started with the same; for the
+        process that has the lock.
+
+        Args:
+            config: The configuration.
+            beside: What is recorded beside it and not compared, but for ``"code"``, the
+                fingerprints of the user's own code.
+            same_code: Whether other code is as good; its fingerprint is written then.
+
+        Raises:
+            ValueError: If it was started with another one, or with other code.
+        """
+        remove_parts(self.path)
+        if not (self.path / CONFIG).exists():
+            self._write_config(config, beside)
+            return
+        written, found = read_json(self.path / CONFIG), self.config()
+        if found.key != config.key:
+            differing = sorted(differences(found.to_dict(), config.to_dict()))
+            raise ValueError(
+                f"'{self.path}' was started with another configuration "
+                f"({'; '.join(differing)}); use the same settings, or another folder."
+            )
+        changed = changed_code(written.get("code", {}), beside.get("code", {}))
+        if changed and not same_code:
+            raise ValueError(f"The run in '{self.path}' was started with {changed}")
+        if changed:
+            kept: dict[str, Any] = {
+                key: written[key] for key in ("derived", "machine") if key in written
+            }
+            self._write_config(config, {**beside, **kept})
+
+    def _write_config(self, config: RunConfig, beside: Mapping[str, Any]) -> None:
+        values = {"format": FORMAT, "key": config.key, **config.to_dict(), **beside}
+        write_text(self.path / CONFIG, json_lines(values))
+
+    def config(self) -> RunConfig:
+        """The configuration that the run was started with.
+
+        Raises:
+            ValueError: If the file is damaged, or was changed by hand.
+        """
+        values = read_json(self.path / CONFIG)
+        version = values.get("format", 1)
+        if version not in range(1, FORMAT + 1):
+            raise ValueError(
+                f"'{self.path / CONFIG}' has format {version}, and this version reads up to "
+                f"{FORMAT}; use the version that wrote it."
+            )
+        try:
+            config = RunConfig.from_dict(values)
+        except ValueError as error:
+            raise ValueError(f"'{self.path / CONFIG}' cannot be read: {error}") from error
+        name = self.path.name
+        if version == 1:
+            wanted = name if re.fullmatch("[0-9a-f]{16}", name) else _first_key(values)
+            right = _first_key(values) == wanted
+        else:
+            right = values.get("key") == config.key
+        if not right:
+            raise ValueError(
+                f"'{self.path / CONFIG}' was changed after the run was started (its key is "
+                f"another one); undo the change, or move the folder away."
+            )
+        return config
+
+    def beside(self) -> dict[str, Any]:
+        """What is recorded beside the configuration: derived numbers, machine and code."""
+        values = read_json(self.path / CONFIG)
+        derived = values.get("derived")
+        return {"code": {}, "machine": {}, **values, "derived": derived or {}}
+
+    # What came of it ----------------------------------------------------------------------
 
     def records(self) -> list[Record]:
-        """One record an epoch; a torn last line is dropped with a warning."""
+        """One record an epoch; a torn last line is dropped with a warning.
+
+        Where the file is damaged otherwise, the records of the checkpoint are used.
+
+        Raises:
+            ValueError: If neither can be read.
+        """
+        records, problem = self._read_metrics()
+        if problem is None:
+            return records
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                checkpoint = self.load()
+            except ValueError:
+                checkpoint = None
+        if checkpoint is None:
+            raise ValueError(
+                f"{problem} No checkpoint has the records either; move '{self.path}' away to "
+                f"train this run anew."
+            )
+        warnings.warn(f"{problem} The records of the checkpoint are used.", stacklevel=2)
+        found: list[Record] = checkpoint["records"]
+        return found
+
+    def _read_metrics(self) -> tuple[list[Record], str | None]:
+        path = self.path / METRICS
         try:
-            lines = (self.path / "metrics.jsonl").read_text().splitlines()
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
-            return []
+            return [], None
         records: list[Record] = []
         for number, line in enumerate(lines, 1):
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)
+            except ValueError:
                 if number < len(lines):
-                    raise ValueError(
-                        f"Line {number} of '{self.path / 'metrics.jsonl'}' is no record."
-                    ) from None
-                warnings.warn(
-                    f"Dropped the torn last line of '{self.path / 'metrics.jsonl'}'.", stacklevel=2
-                )
-        return records
+                    return records, f"Line {number} of '{path}' is no record."
+                warnings.warn(f"Dropped the torn last line of '{path}'.", stacklevel=3)
+                break
+            if not isinstance(record, dict) or record.get("epoch") != number:
+                return records, f"Line {number} of '{path}' is no record of epoch {number}."
+            records.append(record)
+        return records, None
 
     def save(self, checkpoint: Mapping[str, Any], record: Record | None = None) -> None:
         """Write the state of the run, keeping the one before, then the record of its epoch.
@@ -102,7 +198,7 @@ class RunFolder:
         )
         if record is None:
             return
-        with (self.path / "metrics.jsonl").open("a") as file:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -125,8 +221,10 @@ class RunFolder:
         """
         checkpoint = self._load(lambda broken: broken.replace(self.path / BROKEN))
         records = [] if checkpoint is None else checkpoint["records"]
-        if self.records() != records:
-            self.rewrite_records(records)
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        path = self.path / METRICS
+        if (path.read_bytes() if path.exists() else b"") != text.encode():
+            write_text(path, text)
         return checkpoint
 
     def _load(self, set_aside: Callable[[Path], object]) -> dict[str, Any] | None:
@@ -150,103 +248,39 @@ class RunFolder:
             raise ValueError(f"{named}; move it away to train this run anew.")
         return None
 
-    def rewrite_records(self, records: list[Record]) -> None:
-        """Make ``metrics.jsonl`` hold just these records (a kill may have torn it)."""
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        atomic_write(self.path / "metrics.jsonl", lambda path: path.write_text(text))
+    # What went wrong ----------------------------------------------------------------------
+
+    def note_failure(self, error: BaseException | str) -> None:
+        """Keep why the run failed, with its traceback, in ``failure.txt``."""
+        text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / FAILURE, text if text.endswith("\n") else text + "\n")
+
+    def failure(self) -> str | None:
+        """Why the run failed when it was last tried, or None."""
+        path = self.path / FAILURE
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+    def forget_failure(self) -> None:
+        """The run goes well now."""
+        (self.path / FAILURE).unlink(missing_ok=True)
 
 
-def write_or_compare(path: Path, config: Mapping[str, Any]) -> None:
-    """Write a configuration, or see that the file holds the same.
-
-    Raises:
-        ValueError: If it holds another; names what differs.
-    """
-    if not path.exists():
-        lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(config[key])}" for key in config)
-        atomic_write(path, lambda part: part.write_text(f"{{\n{lines}\n}}\n"))
-        return
-    found = read_json(path)
-    same = {"derived": found.get("derived")}
-    differing = sorted(differences(found, json.loads(json.dumps({**config, **same}))))
-    if differing:
-        raise ValueError(
-            f"'{path.parent}' was started with another configuration ({'; '.join(differing)}); "
-            f"use the same settings, or another folder."
-        )
+def changed_code(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """The end of a sentence that says what code is not what it was; empty if none is."""
+    changed = sorted(name for name in there.keys() & here.keys() if there[name] != here[name])
+    if not changed:
+        return ""
+    return (
+        f"other code of its {' and '.join(changed)}; use another folder, or if it does the same, "
+        f"say so (same_code=True, --same-code)."
+    )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; ``ValueError`` if the file is damaged."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"'{path}' is damaged: {error}.") from error
-    return found
-
-
-def atomic_write(path: Path, write: Callable[[Path], object], *, keep: Path | None = None) -> None:
-    """Write beside ``path``, then rename: a reader sees the old file or the new one.
-
-    Args:
-        path: The file.
-        write: Writes the path that it is given.
-        keep: Where the old file is kept.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    if keep is not None and path.exists():
-        _keep(path, keep)
-    part.replace(path)
-
-
-def _keep(path: Path, keep: Path) -> None:
-    # A second name for the old file, so that the first one is never missing.
-    second = keep.with_name(keep.name + ".part")
-    try:
-        second.unlink(missing_ok=True)
-        second.hardlink_to(path)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, second)
-    second.replace(keep)
-
-
-class _BrokenError(Exception):
-    """A checkpoint that cannot be read."""
-
-
-def _write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    # Given a path, torch.save reports a full disk as an obscure RuntimeError.
-    try:
-        with path.open("wb") as file:
-            torch.save(checkpoint, file)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        # torch.load does not look at the checksums that torch.save writes.
-        with zipfile.ZipFile(path) as archive:
-            if (wrong := archive.testzip()) is not None:
-                raise _BrokenError(f"wrong checksum of {wrong}")
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except _BrokenError:
-        raise
-    except Exception as error:
-        raise _BrokenError(type(error).__name__) from error
-    if checkpoint["format"] != CHECKPOINT_FORMAT:
-        raise ValueError(
-            f"'{path}' has format {checkpoint['format']}, and this version reads "
-            f"{CHECKPOINT_FORMAT}; use the version that wrote it, or another folder."
-        )
-    return checkpoint
+def json_lines(values: Mapping[str, Any]) -> str:
+    """A JSON object with a line for each of its keys."""
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(values[key])}" for key in values)
+    return f"{{\n{lines}\n}}\n"
 
 
 def differences(
@@ -258,7 +292,53 @@ def differences(
         if isinstance(a, dict) and isinstance(b, dict):
             if a.get("key") != b.get("key"):
                 yield f"{prefix}{key}: {a['name']} there, {b['name']} here"
-            else:
+            elif "key" not in a:
                 yield from differences(a, b, f"{prefix}{key}.")
-        elif a != b:
+        elif _bare(a) != _bare(b):
             yield f"{prefix}{key}: {a} there, {b} here"
+
+
+def _bare(value: Any) -> Any:
+    return json.loads(json.dumps(value))  # JSON has lists where Python has tuples
+
+
+def _first_key(values: Mapping[str, Any]) -> str:
+    """The key of format 1: a hash of every value, but for what is derived from them."""
+    chosen = {key: value for key, value in values.items() if key != "derived"}
+    text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class _BrokenError(Exception):
+    """A checkpoint that cannot be read."""
+
+
+def _write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    # By way of memory: torch reports a full disk as an obscure RuntimeError.
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    try:
+        with path.open("wb") as file:
+            file.write(buffer.getbuffer())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path.parent / CHECKPOINT)) from error
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        # torch.load does not look at the checksums that torch.save writes.
+        with zipfile.ZipFile(path) as archive:
+            if (wrong := archive.testzip()) is not None:
+                raise _BrokenError(f"wrong checksum of {wrong}")
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        version = checkpoint["format"]
+    except _BrokenError:
+        raise
+    except Exception as error:
+        raise _BrokenError(type(error).__name__) from error
+    if version != CHECKPOINT_FORMAT:
+        raise ValueError(
+            f"'{path}' has format {version}, and this version reads "
+            f"{CHECKPOINT_FORMAT}; use the version that wrote it, or another folder."
+        )
+    return checkpoint

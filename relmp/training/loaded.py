@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from relmp.models import ModelConfig
+from relmp.rounds.messages.names import MessageFactory
 from relmp.training.data.image_folder import fit_image, open_image
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder
 from relmp.training.loop import predict_scores
 from relmp.training.run import use_executions
+from relmp.training.run_config import RunConfig
 
 FILES_AT_A_TIME = 100
 
@@ -27,7 +27,7 @@ class LoadedRun:
 
     Args:
         folder: Where it was loaded from.
-        config: The configuration of the run, as written.
+        config: The configuration of the run.
         history: One row an epoch.
         model: The trained model, in evaluation mode; the averaged one where the run has it.
         input_shape: Shape of an image, ``(C, H, W)``.
@@ -37,7 +37,7 @@ class LoadedRun:
     """
 
     folder: Path
-    config: dict[str, Any]
+    config: RunConfig
     history: pd.DataFrame
     model: nn.Module
     input_shape: tuple[int, ...]
@@ -108,16 +108,27 @@ class LoadedRun:
         return image
 
 
-def load_run(folder: str | Path, *, device: str | torch.device | None = None) -> LoadedRun:
+def load_run(
+    folder: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    message: MessageFactory | None = None,
+    trust: bool = False,
+) -> LoadedRun:
     """The trained model of a run, ready to predict.
+
+    Nothing that the folder names is imported unless it is registered or installed: give the
+    message yourself, or trust the folder.
 
     Args:
         folder: Folder of the run (``out`` of :func:`train`, or one in a sweep's folder).
         device: Where to put the model; a GPU where there is one by default.
+        message: The message of its rounds, where it is of your own.
+        trust: Whether what the folder names as ``package.module:Name`` is imported and called.
 
     Raises:
         FileNotFoundError: If there is no run, or it has not finished an epoch.
-        ValueError: If its files are damaged.
+        ValueError: If its files are damaged, or it names code that is not trusted.
     """
     run = RunFolder(Path(folder))
     if not (run.path / "config.json").exists():
@@ -125,10 +136,26 @@ def load_run(folder: str | Path, *, device: str | torch.device | None = None) ->
     config, checkpoint = run.config(), run.load()
     if checkpoint is None or not checkpoint["records"]:
         raise FileNotFoundError(f"The run in '{folder}' has not finished an epoch yet.")
-    model = ModelConfig.from_dict(config["model"]).create()
-    use_executions(model, checkpoint["executions"])
-    averaged = checkpoint["average"]
-    model.load_state_dict(checkpoint["model"] if averaged is None else averaged["model"])
+    described = config.model
+    if message is not None:
+        described = replace(described, options={**described.options, "message": message})
+    elif described.foreign and not trust:
+        raise ValueError(
+            f"The run in '{folder}' has the message '{described.foreign[0]}', which would be "
+            f"imported and called; give the class (message=...), or trust the folder (trust=True, "
+            f"--trust)."
+        )
+    model = described.create()
+    try:
+        use_executions(model, checkpoint["executions"])
+        averaged = checkpoint["average"]
+        model.load_state_dict(checkpoint["model"] if averaged is None else averaged["model"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise ValueError(
+            f"The checkpoint in '{folder}' is of another model than its config.json describes: "
+            f"{reason}"
+        ) from error
     model.to(pick_device(device)).eval()
     data = checkpoint["data"]
     return LoadedRun(

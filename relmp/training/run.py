@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeAlias, Unpack
+from typing import Any, TypeAlias
 
 import pandas as pd
 import torch
 from torch import nn
 
+from relmp.machine import processor
 from relmp.models import ModelConfig, count_flops, count_parameters
 from relmp.rounds import Round
-from relmp.training.config import Settings, TrainConfig, make_config
+from relmp.training.config import DataConfig, Settings, TrainConfig
 from relmp.training.data import DataSet, load_data
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
 from relmp.training.interrupt import deferred_interrupts
 from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
 from relmp.training.processes import Team, join_team
+from relmp.training.run_config import RunConfig
 from relmp.training.state import TrainState
 
 OnStep: TypeAlias = Callable[[int, int], None]
@@ -39,9 +41,10 @@ def train(
     download: bool = False,
     device: str | torch.device | None = None,
     out: str | Path | None = None,
+    same_code: bool = False,
     on_epoch: Callable[[Record], None] | None = None,
     on_step: OnStep | None = None,
-    **settings: Unpack[Settings],
+    **settings: Any,
 ) -> pd.DataFrame:
     """Train a model and return its history, one row an epoch, errors in percent.
 
@@ -51,7 +54,8 @@ def train(
     the first one reports and writes the folder.
 
     Args:
-        model: The model, trained in place; from :func:`create_model` where ``out`` is given.
+        model: The model, trained in place; fresh from :func:`create_model` where ``out`` is
+            given.
         data: Name of a data set, or a data set.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
@@ -59,120 +63,158 @@ def train(
         out: Folder of the run. It keeps configuration, records and checkpoint, goes on where
             it was stopped, and is read by :func:`load_run`. A first Ctrl-C then ends the run
             after the step in hand with everything saved.
+        same_code: Whether a message or model of your own whose code has changed since the run
+            was started does the same.
         on_epoch: Called with every record as it comes.
         on_step: Called between steps with the number of steps done and of all steps.
-        **settings: The settings of :class:`TrainConfig` and of :class:`LoopOptions`.
+        **settings: The settings of :class:`DataConfig`, :class:`TrainConfig` and
+            :class:`LoopOptions` by name.
 
     Raises:
-        ValueError: For settings out of range, or a folder of another run.
+        ValueError: For settings out of range, a folder of another run, or a model that its
+            configuration does not describe.
         FileNotFoundError: If the files of the data set are not there.
         FloatingPointError: If the loss becomes infinite or NaN.
     """
-    config = make_config(data if isinstance(data, str) else data.name, settings)
+    require_model(model)
+    chosen = Settings.of(data if isinstance(data, str) else data.name, settings)
     with join_team(device) as (team, picked):
         with team.leader_first():
-            loaded = data_of(config, data, data_folder, download=download and team.leads)
+            loaded = data_of(chosen.data, data, data_folder, download=download and team.leads)
         check_fit(model, loaded)
-        report = on_epoch if on_epoch and team.leads else lambda record: None
-        if out is None:
-            return pd.DataFrame(_train(model, loaded, config, picked, report, team, on_step))
-        folder = RunFolder(Path(out))
-        described = run_config(model_config(model), config) | derived(model, loaded)
-        if team.leads:
-            folder.start(described)
-        with folder.lock() if team.leads else nullcontext():
-            records = train_in_folder(
-                folder, model, loaded, config, picked, report, team=team, on_step=on_step
-            )
+        folder = None if out is None else RunFolder(Path(out))
+        with _started(folder, model, loaded, chosen, picked, team, same_code):
+            records = train_run(
+                model, loaded, chosen.training, picked, folder=folder,
+                report=on_epoch if on_epoch and team.leads else None, team=team, on_step=on_step,
+            )  # fmt: skip
     return pd.DataFrame(records)
 
 
-def _train(
+@contextmanager
+def _started(
+    folder: RunFolder | None,
     model: nn.Module,
     data: DataSet,
-    config: TrainConfig,
+    settings: Settings,
     device: torch.device,
-    report: Callable[[Record], None],
     team: Team,
-    on_step: OnStep | None,
-) -> list[Record]:
-    check_batches(config, data.size("train"), team.size)
-    state = TrainState(model, config, device, team)
-    records = []
-    for record in train_epochs(state, data.to(device), pause=lambda: _tell(state, on_step)):
-        records.append(record)
-        report(record)
-    state.finish()
-    return records
+    same_code: bool,
+) -> Iterator[None]:
+    """The folder of a run, locked and with its configuration in it."""
+    if folder is None:
+        yield
+        return
+    config = RunConfig(model_config(model), settings.data, settings.training)
+    config.to_dict()  # complains of what cannot be written, before there is a folder
+    with folder.lock() if team.leads else nullcontext():
+        if team.leads:
+            if not (folder.path / "config.json").exists():
+                _check_fresh(model, config.model)
+            folder.start(config, beside(config, model, data, device), same_code=same_code)
+        yield
 
 
-def train_in_folder(
-    folder: RunFolder,
+def train_run(
     model: nn.Module,
     data: DataSet,
     config: TrainConfig,
     device: torch.device,
-    report: Callable[[Record], None],
     *,
+    folder: RunFolder | None = None,
+    report: Callable[[Record], None] | None = None,
     team: Team | None = None,
     on_step: OnStep | None = None,
 ) -> list[Record]:
-    """Train a run that is locked, from its last checkpoint on; returns all its records.
+    """Train a model, with a folder from its last checkpoint on; returns all records.
+
+    Args:
+        model: The model, trained in place.
+        data: The data, in the part and size that is wanted.
+        config: The settings.
+        device: Where to train.
+        folder: Folder of the run, locked and started; None keeps nothing.
+        report: Called with every record as it comes.
+        team: The processes that train together.
+        on_step: Called between steps.
 
     Raises:
         ValueError: If the checkpoint is of another model or other data.
         FloatingPointError: If a loss becomes infinite or NaN; the last good checkpoint is kept.
-        KeyboardInterrupt: If a stop was asked for; everything is saved.
+        KeyboardInterrupt: If a stop was asked for; with a folder everything is saved.
     """
     team = team or Team()
     check_batches(config, data.size("train"), team.size)
-    saved = team.tell(folder.resume() if team.leads else None)
+    saved = team.tell(folder.resume() if folder and team.leads else None)
     if saved is not None:
+        assert folder is not None
         _check_same(folder, saved, data)
         use_executions(model, saved["executions"])
     state = TrainState(model, config, device, team)
-    records: list[Record] = []
+    records: list[Record] = [] if saved is None else saved["records"]
     if saved is not None:
-        records = saved["records"]
-        try:
-            state.load_state_dict(saved)
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-            raise ValueError(
-                f"The checkpoint in '{folder.path}' is of another model: {reason}"
-            ) from error
-    fixed = {
-        "format": CHECKPOINT_FORMAT,
-        "records": records,
-        "executions": [r.execution for r in model.modules() if isinstance(r, Round)],
-        "data": data.describe(),
-    }
-
-    def save(record: Record | None = None) -> None:
-        if record is not None:
-            records.append(record)
-        checkpoint = fixed | state.state_dict()
-        if team.leads:
-            folder.save(checkpoint, record)
-
-    with deferred_interrupts() as interrupted:
-        pause = _saving_pause(state, save, interrupted, on_step)
+        _restore(state, saved, folder)
+    save = None if folder is None else _saver(folder, state, records, data)
+    interrupts: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False)
+    if folder is not None:
+        interrupts = deferred_interrupts()
+    with interrupts as interrupted:
+        pause = _pause(state, save, interrupted, on_step)
         try:
             for record in train_epochs(state, data.to(device), pause=pause):
-                save(record)
-                report(record)
-                if team.any(interrupted(), device):
+                records.append(record)
+                if save is not None:
+                    save(record)
+                if report is not None:
+                    report(record)
+                if save is not None and team.any(interrupted(), device):
                     raise KeyboardInterrupt
         except FloatingPointError as error:
+            if folder is None:
+                raise
             kept = f"the checkpoint of epoch {len(records)} is kept" if records else "none is kept"
             raise FloatingPointError(f"{error} In '{folder.path}' {kept}.") from error
+        except RuntimeError as error:
+            # A signal to the whole group ends the processes that read images before this one.
+            if interrupted() and "DataLoader worker" in str(error):
+                raise KeyboardInterrupt from None
+            raise
     state.finish()
     return records
 
 
-def _saving_pause(
+Save: TypeAlias = Callable[[Record | None], None]
+"""Writes a checkpoint, and the record of an epoch where one has ended."""
+
+
+def _saver(folder: RunFolder, state: TrainState, records: list[Record], data: DataSet) -> Save:
+    fixed = {
+        "format": CHECKPOINT_FORMAT,
+        "records": records,
+        "executions": [r.execution for r in state.model.modules() if isinstance(r, Round)],
+        "data": data.describe(),
+    }
+
+    def save(record: Record | None) -> None:
+        checkpoint = fixed | state.state_dict()
+        if state.team.leads:
+            folder.save(checkpoint, record)
+
+    return save
+
+
+def _restore(state: TrainState, saved: dict[str, Any], folder: RunFolder | None) -> None:
+    try:
+        state.load_state_dict(saved)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        where = "" if folder is None else f" in '{folder.path}'"
+        raise ValueError(f"The checkpoint{where} is of another model: {reason}") from error
+
+
+def _pause(
     state: TrainState,
-    save: Callable[[], None],
+    save: Save | None,
     interrupted: Callable[[], bool],
     on_step: OnStep | None,
 ) -> Pause:
@@ -181,10 +223,12 @@ def _saving_pause(
 
     def pause() -> None:
         nonlocal saved, seen
-        _tell(state, on_step)
+        if on_step is not None and team.leads:
+            steps = len(state.losses)
+            on_step(state.epoch * steps + state.step, state.config.epochs * steps)
         here = (state.epoch, state.step)
         # Processes evaluate different numbers of batches, so they agree while training only.
-        if team.size > 1 and (here == seen or state.step % AGREE_EVERY):
+        if save is None or (team.size > 1 and (here == seen or state.step % AGREE_EVERY)):
             return
         seen = here
         due = time.monotonic() - saved >= SAVE_SECONDS
@@ -192,18 +236,12 @@ def _saving_pause(
             stop = team.any(interrupted(), state.device)
             state.check_losses()
             state.check_weights()
-            save()
+            save(None)
             saved = time.monotonic()
             if stop:
                 raise KeyboardInterrupt
 
     return pause
-
-
-def _tell(state: TrainState, on_step: OnStep | None) -> None:
-    if on_step is not None and state.team.leads:
-        steps = len(state.losses)
-        on_step(state.epoch * steps + state.step, state.config.epochs * steps)
 
 
 def _check_same(folder: RunFolder, saved: dict[str, Any], data: DataSet) -> None:
@@ -216,7 +254,7 @@ def _check_same(folder: RunFolder, saved: dict[str, Any], data: DataSet) -> None
 
 
 def data_of(
-    config: TrainConfig, data: str | DataSet, folder: str | Path, *, download: bool
+    config: DataConfig, data: str | DataSet, folder: str | Path, *, download: bool
 ) -> DataSet:
     """The data of a run, in the part and size that its configuration says."""
     return load_data(
@@ -230,15 +268,31 @@ def data_of(
     )
 
 
-def run_config(model: ModelConfig, training: TrainConfig) -> dict[str, Any]:
-    """The complete configuration of a run, as plain values."""
-    return {"model": model.to_dict(), "training": training.to_dict()}
-
-
-def derived(model: nn.Module, data: DataSet) -> dict[str, Any]:
-    """What follows from a configuration and is written beside it: cost of the model."""
+def beside(
+    config: RunConfig, model: nn.Module, data: DataSet, device: torch.device
+) -> dict[str, Any]:
+    """What is recorded beside a configuration: cost of the model, machine, the user's code."""
     flops = count_flops(model, data.input_shape)
-    return {"derived": {"flops": flops, "parameters": count_parameters(model)}}
+    return {
+        "derived": {"flops": flops, "parameters": count_parameters(model)},
+        "machine": {
+            "processor": processor(),
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+            "torch": str(torch.__version__),
+        },
+        "code": config.model.code(),
+    }
+
+
+def require_model(model: object) -> None:
+    """Raise ``ValueError`` unless this is a module with parameters."""
+    if not isinstance(model, nn.Module):
+        shown = repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
+        raise ValueError(
+            f"A model is trained, but {shown} was given; make one by relmp.create_model or "
+            f"relmp.match_flops."
+        )
 
 
 def model_config(model: nn.Module) -> ModelConfig:
@@ -255,6 +309,19 @@ def model_config(model: nn.Module) -> ModelConfig:
             f"out=, and save its state_dict yourself."
         )
     return config
+
+
+def _check_fresh(model: nn.Module, config: ModelConfig) -> None:
+    """Raise ``ValueError`` unless the weights are those that the configuration draws."""
+    drawn, found = config.create().state_dict(), model.state_dict()
+    if drawn.keys() != found.keys() or not all(
+        torch.equal(found[name].cpu(), value) for name, value in drawn.items()
+    ):
+        raise ValueError(
+            f"The weights of this {type(model).__name__} are not those that its configuration "
+            f"draws (it was trained, or changed), so out= would record a run that cannot be made "
+            f"again; make the model anew, or train without out=."
+        )
 
 
 def check_fit(model: nn.Module, data: DataSet) -> None:

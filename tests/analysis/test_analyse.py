@@ -10,7 +10,7 @@ import tyro
 
 from relmp.analysis import analyse
 from relmp.analysis.conclusions import as_json
-from relmp.cli_analyse import AnalyseCommand
+from relmp.cli.analyse import AnalyseCommand
 from relmp.graphs import create_graph
 from relmp.sweep import run_sweep
 from tests.analysis.planted import bowl, flat, planted_table

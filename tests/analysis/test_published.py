@@ -7,7 +7,7 @@ import pytest
 
 from relmp.analysis import find_sweet_spot
 from relmp.analysis.published import read_published
-from relmp.cli_analyse import AnalyseCommand
+from relmp.cli.analyse import AnalyseCommand
 
 NAMES = [
     ["linear", "dense", "64.0", "ws", "1.0", "0.0", "sum", "1.0"],

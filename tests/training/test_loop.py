@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
@@ -17,8 +17,8 @@ from torch import nn
 
 import relmp
 from relmp.graphs import create_graph
-from relmp.training import ImageData, LoopOptions, TrainConfig
-from relmp.training.config import Settings, make_config
+from relmp.training import DataConfig, ImageData, LoopOptions, TrainConfig
+from relmp.training.config import SETTINGS, Settings
 from relmp.training.data import plan_epoch
 from relmp.training.ema import MovingAverage
 from relmp.training.loop import train_epochs
@@ -26,6 +26,10 @@ from relmp.training.optimizer import make_optimizer, parameter_groups
 from relmp.training.state import TrainState
 
 GRAPH = create_graph("ws_flex", n=16, k=4, p=0.3, seed=1)
+
+
+def training_config(data: str, settings: dict[str, Any]) -> TrainConfig:
+    return Settings.of(data, settings).training
 
 
 def small_model(**options: Any) -> nn.Module:
@@ -65,7 +69,7 @@ class Convolutions(nn.Module):
 
 
 def test_schedules_by_hand() -> None:
-    rates = lambda **s: [make_config("digits", s).learning_rate(e) for e in range(4)]  # noqa: E731
+    rates = lambda **s: [training_config("digits", s).learning_rate(e) for e in range(4)]  # noqa: E731
     half = [0.5 * (1 + math.cos(math.pi * e / 4)) for e in range(4)]
     assert rates(epochs=4, lr=1.0) == pytest.approx(half)
     assert rates(epochs=4, lr=2.0, schedule="constant") == [2.0] * 4
@@ -78,14 +82,14 @@ def test_schedules_by_hand() -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6, 0.9])
 def test_a_step_at_a_share_of_ten_epochs_falls_where_it_says(share: float) -> None:
-    config = make_config("digits", {"epochs": 10, "schedule": "step", "steps": (share,)})
+    config = training_config("digits", {"epochs": 10, "schedule": "step", "steps": (share,)})
     lowered = [config.learning_rate(epoch) < config.lr for epoch in range(10)]
     assert lowered.index(True) == round(10 * share)
 
 
 @given(st.integers(1, 60), st.integers(0, 59), st.sampled_from(["cosine", "step", "constant"]))
 def test_learning_rates_stay_between_zero_and_lr(epochs: int, warmup: int, schedule: str) -> None:
-    config = make_config(
+    config = training_config(
         "digits",
         {"epochs": epochs, "lr": 0.3, "schedule": schedule, "warmup_epochs": warmup % epochs},
     )
@@ -214,7 +218,7 @@ def test_reduced_precision_learns_and_keeps_float32_weights(precision: str) -> N
 
 
 def test_float16_scales_the_loss() -> None:
-    state = TrainState(small_model(), make_config("digits", {"precision": "float16"}))
+    state = TrainState(small_model(), training_config("digits", {"precision": "float16"}))
     next(train_epochs(state, relmp.load_data("digits", train_size=256)))
     assert state.scaler.is_enabled()
     assert state.state_dict()["scaler"]["_growth_tracker"] > 0
@@ -322,11 +326,13 @@ def test_records_hold_validation_and_top_5() -> None:
 
 
 def test_settings_by_name_are_those_of_the_configuration() -> None:
-    names = {f.name for f in (*fields(TrainConfig), *fields(LoopOptions))} - {"data", "loop"}
-    assert set(Settings.__annotations__) == names
-    config = make_config("digits", {"lr": 0.2, "ema_decay": 0.9, "steps": (0.5,)})
+    names = {f.name for f in (*fields(TrainConfig), *fields(LoopOptions), *fields(DataConfig))}
+    assert set(SETTINGS) == names - {"name", "loop"}
+    found = Settings.of("digits", {"lr": 0.2, "ema_decay": 0.9, "steps": (0.5,), "validation": 0.1})
+    assert found.data == DataConfig(name="digits", validation=0.1)
+    config = found.training
     assert config == TrainConfig(lr=0.2, loop=LoopOptions(ema_decay=0.9, steps=(0.5,)))
-    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert TrainConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
     with pytest.raises(ValueError, match=r"Unknown setting 'ema'; choose one of image_size, .*"):
         relmp.train(small_model(), ema=0.9)
     with pytest.raises(ValueError, match="Did you mean 'schedule'"):
@@ -344,4 +350,4 @@ def test_settings_by_name_are_those_of_the_configuration() -> None:
 )  # fmt: skip
 def test_settings_out_of_range_are_named(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
-        make_config("digits", {name: value})
+        training_config("digits", {name: value})

@@ -16,9 +16,9 @@ from torch import nn
 
 import relmp
 from relmp.graphs import create_graph
-from relmp.training import TrainConfig, load_data
+from relmp.training import RunConfig, TrainConfig, load_data
 from relmp.training.data import plan_epoch
-from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, run_key
+from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder
 from relmp.training.loop import train_epochs
 from relmp.training.state import TrainState
 
@@ -49,7 +49,7 @@ def test_one_epoch_equals_sgd_written_out() -> None:
     """Nesterov momentum, weight decay and the cosine, from their definitions."""
     data = load_data("digits", train_size=128)
     model, twin = small_model(), small_model()
-    config = TrainConfig(epochs=2, batch_size=128, train_size=128, lr=0.3, weight_decay=0.01)
+    config = TrainConfig(epochs=2, batch_size=128, lr=0.3, weight_decay=0.01)
     relmp.train(model, data, epochs=2, batch_size=128, lr=0.3, weight_decay=0.01)
     twin.train()
     momenta = [torch.zeros_like(p) for p in twin.parameters()]
@@ -111,8 +111,7 @@ def test_records_lost_or_torn_in_a_kill_are_mended(tmp_path: Path) -> None:
     metrics.write_text(text[:-30])
     with pytest.warns(UserWarning, match="Dropped the torn last line"):
         assert len(RunFolder(tmp_path).records()) == 2
-    with pytest.warns(UserWarning, match="Dropped the torn last line"):
-        again = relmp.train(small_model(), out=tmp_path, **SETTINGS)
+    again = relmp.train(small_model(), out=tmp_path, **SETTINGS)
     pd.testing.assert_frame_equal(whole, again)
     assert metrics.read_text() == text
 
@@ -314,13 +313,14 @@ def test_two_processes_never_train_the_same_run(tmp_path: Path) -> None:
 def test_key_is_a_hash_of_the_configuration(tmp_path: Path) -> None:
     relmp.train(small_model(), out=tmp_path, **SETTINGS)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config["training"]["train_size"] == 300
+    assert config["data"]["train_size"] == 300
+    assert config["machine"]["threads"] == torch.get_num_threads()
     assert config["derived"]["parameters"] == relmp.count_parameters(small_model())
     assert config["derived"]["flops"] == relmp.count_flops(small_model(), (64,))
-    key = run_key(config)
-    assert run_key({**config, "derived": None}) == key
-    config["training"]["seed"] = 1
-    assert run_key(config) != key
+    run = RunConfig.from_dict(config)
+    assert run.key == config["key"] == RunFolder(tmp_path).config().key
+    assert run.with_axis("training.seed", 1).key != run.key
+    assert run.with_axis("training.lr", TrainConfig().lr).key == run.key
 
 
 def test_epochs_are_yielded_as_they_end() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,8 +10,11 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from relmp.checks import did_you_mean
 from relmp.registry import Registry, format_call, import_object, parse_call
+from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.geometry import KernelOptions
+from relmp.rounds.message import LinearMessage
 from relmp.rounds.messages.attention import AttentionMessage
 from relmp.rounds.messages.class_shared import ClassSharedMessage
 from relmp.rounds.messages.edge_attr import EdgeAttrMessage
@@ -84,24 +86,48 @@ def _check_arguments(name: str, factory: MessageFactory, arguments: Mapping[str,
 
 
 def message_text(message: str | MessageFactory) -> str:
-    """The text that :func:`resolve_message` reads: ``"package.module:Name(argument=value)"``.
+    """The text that :func:`resolve_message` reads: a name that is known, with its arguments, or
+    ``"package.module:Name(argument=value)"``.
 
     Raises:
         ValueError: If the message cannot be imported, or an argument cannot be written down.
     """
-    factory = resolve_message(message)
     arguments: dict[str, Any] = {}
+    if isinstance(message, str):
+        name, arguments = parse_call(message)
+        if ":" not in name:
+            resolve_message(message)  # complains of what is unknown
+        return format_call(_known_texts().get(name, name), arguments)
+    factory = message
     while isinstance(factory, partial) and not factory.args:
         arguments = factory.keywords | arguments
         factory = factory.func
-    name = getattr(factory, "__qualname__", "<")
-    text = format_call(f"{factory.__module__}:{name}", arguments)
+    path = _path(factory)
+    text = format_call(_known_texts().get(path, path), arguments)
     if "<" in text:  # a local class, or a value that does not write itself
         raise ValueError(
             f"Option message={message!r} cannot be written to a configuration; give a name, or "
             f"a class or function that can be imported, with numbers and words for arguments."
         )
     return text
+
+
+def is_known(text: str) -> bool:
+    """Whether a text names a message that is registered or installed, so that reading it
+    imports nothing that the user has not chosen."""
+    name, _ = parse_call(text)
+    return ":" not in name or _known_texts().get(name, name) in message_names()
+
+
+def _known_texts() -> dict[str, str]:
+    """The names of the known messages by ``package.module:Name``."""
+    linear = {_path(factory): "linear" for factory in (LinearMessage, Conv2dMessage)}
+    plugged = {point.value: point.name for point in entry_points(group=ENTRY_POINTS)}
+    return linear | plugged | {_path(messages[name]): name for name in messages}
+
+
+def _path(factory: MessageFactory) -> str:
+    return f"{factory.__module__}:{getattr(factory, '__qualname__', '<')}"
 
 
 def _imported(path: str) -> MessageFactory:
@@ -117,10 +143,8 @@ def _registered(name: str) -> MessageFactory:
             if point.name == name:
                 plugged: MessageFactory = point.load()
                 return plugged
-        near = difflib.get_close_matches(name, message_names(), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ValueError(
             f"Unknown message '{name}'; choose one of {', '.join(message_names())}, or write "
-            f"package.module:Name.{hint}"
+            f"package.module:Name.{did_you_mean(name, message_names())}"
         )
     return messages[name]

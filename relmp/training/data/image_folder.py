@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from relmp.machine import cores
 from relmp.training.data.dataset import (
     PARTS,
     WHOLE,
@@ -60,7 +60,7 @@ class FolderData:
     image_size: int = DEFAULT_SIZE
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    workers: int = field(default_factory=cores)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:

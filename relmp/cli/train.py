@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from relmp.cli_graphs import resolve_graph
-from relmp.training.config import LoopOptions, Optimizer, Precision, Schedule, Settings
+from relmp.training.config import SETTINGS, DataOptions, LoopOptions, TrainConfig
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
+class TrainingOptions(TrainConfig, DataOptions):
     """What training one model and training many have in common.
 
     Args:
@@ -31,23 +31,14 @@ class TrainingOptions:
         aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
             "softmax(learn=True)".
         execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
-        data: Data set: digits, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet; folder,
-            for images of your own with one subfolder a class; noise, to try a large model.
+        data: Data set: digits, mnist1d, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet;
+            folder, for images of your own with one subfolder a class; noise, to try a large
+            model.
         data_folder: Where its files lie.
         download: Fetch missing files.
-        image_size: Height and width that the images of a folder are brought to; 224 by default.
-        train_size: Train on so many images only, or on this share (0.1) of them.
-        validation: Share of the training images that are held out and evaluated as well.
-        epochs: Passes over the training images.
-        batch_size: Images a step, over all processes.
-        optimizer: SGD with Nesterov momentum, or AdamW.
-        lr: Highest learning rate.
-        momentum: Nesterov momentum; the first beta of AdamW.
-        weight_decay: L2 penalty, or the decoupled decay of AdamW.
-        schedule: How the learning rate falls.
-        precision: Of the forward pass; the weights are kept in float32.
         device: cpu, cuda, ...; a GPU where there is one by default.
-        loop: The finer points.
+        same_code: Go on although the code of your own message or model has changed; it does the
+            same.
     """
 
     out: str
@@ -59,24 +50,17 @@ class TrainingOptions:
     data: str = "digits"
     data_folder: str = "data"
     download: bool = False
-    image_size: int | None = None
-    train_size: int | float | None = None
-    validation: float = 0.0
-    epochs: int = 20
-    batch_size: int = 128
-    optimizer: Optimizer = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    schedule: Schedule = "cosine"
-    precision: Precision = "float32"
     device: str | None = None
+    same_code: bool = False
     loop: LoopOptions = field(default_factory=LoopOptions)
 
+    def __post_init__(self) -> None:
+        """Values are checked where they are handed on; the parser would wrap the sentence."""
+
     def settings(self) -> dict[str, Any]:
-        """The settings of training by name."""
-        names = [name for name in Settings.__annotations__ if hasattr(self, name)]
-        return {name: getattr(self, name) for name in names} | asdict(self.loop)
+        """The settings of training and data by name."""
+        values = {**asdict(self), **asdict(self.loop)}
+        return {name: values[name] for name in SETTINGS}
 
     def model_options(self) -> dict[str, Any]:
         """What the rounds of the model are made of, where it is not the default."""
@@ -98,7 +82,6 @@ class Train(TrainingOptions):
     """
 
     graph: tyro.conf.Positional[str]
-    seed: int = 0
     tensorboard: bool = False
 
     def run(self) -> None:
@@ -109,12 +92,15 @@ class Train(TrainingOptions):
             self._train(team, device)
 
     def _train(self, team: Team, device: torch.device) -> None:
+        from relmp.graphs.parse import parse_graph
         from relmp.models import count_flops, count_parameters, create_model
         from relmp.models.budget import matched_options
         from relmp.progress import training_progress
         from relmp.training import TensorBoard, load_data, train
 
-        graph = None if self.graph.lower() == "none" else resolve_graph(self.graph)
+        graph = None if self.graph.lower() == "none" else parse_graph(self.graph)
+        if team.leads and graph is not None and graph.name.startswith(f"{self.graph}("):
+            print(f"'{self.graph}' alone stands for its example, {graph.name}.", file=sys.stderr)
         with team.leader_first():
             data = load_data(
                 self.data,
@@ -146,8 +132,8 @@ class Train(TrainingOptions):
                     tensorboard(record)
 
             history = train(
-                model, data, out=self.out, device=device, on_epoch=report, on_step=on_step,
-                **self.settings(),
+                model, data, out=self.out, device=device, same_code=self.same_code,
+                on_epoch=report, on_step=on_step, **self.settings(),
             )  # fmt: skip
         if team.leads:
             last = history.iloc[-1]
@@ -176,6 +162,7 @@ class Sweep(TrainingOptions):
     size: int = 52
     seeds: int = 5
     workers: int | None = None
+    seed: Annotated[int, tyro.conf.Suppress] = 0
 
     def on_noise(self) -> Sweep:
         """The same, to try it in seconds: random images, two graphs, one seed, one epoch."""
@@ -189,6 +176,7 @@ class Sweep(TrainingOptions):
         from relmp.graphs import sample_graphs
         from relmp.sweep import run_sweep
 
+        settings = {name: value for name, value in self.settings().items() if name != "seed"}
         run_sweep(
             self.model,
             graphs=sample_graphs(self.nodes, self.size),
@@ -200,7 +188,8 @@ class Sweep(TrainingOptions):
             download=self.download,
             device=self.device,
             workers=self.workers,
-            **self.settings(),
+            same_code=self.same_code,
+            **settings,
             **self.model_options(),
         )
         print(analyse(self.out, self.out))

@@ -18,21 +18,26 @@ class Predict:
         images: Image files, or folders of them.
         csv: Write a table to this new file instead of printing.
         device: cpu, cuda, ...; a GPU where there is one by default.
+        trust: Import and call a message of your own that the folder names.
     """
 
     folder: tyro.conf.Positional[str]
     images: tyro.conf.Positional[tuple[str, ...]]
     csv: str | None = None
     device: str | None = None
+    trust: bool = False
 
     def run(self) -> None:
+        from relmp.files import write_csv
         from relmp.training import load_run
 
         if self.csv is not None and Path(self.csv).exists():
             raise ValueError(f"'{self.csv}' is already there; name a new file for --csv.")
-        table = load_run(self.folder, device=self.device).predict_files(list(_files(self.images)))
+        table = load_run(self.folder, device=self.device, trust=self.trust).predict_files(
+            list(_files(self.images))
+        )
         if self.csv is not None:
-            table.to_csv(self.csv, index=False)
+            write_csv(Path(self.csv), table)
             print(f"Labelled {len(table)} images in '{self.csv}'.")
             return
         width = max(map(len, table["label"]))

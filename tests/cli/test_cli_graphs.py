@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import tyro
 
-from relmp.cli_graphs import GraphsCommand, resolve_graph
-from relmp.graphs import create_graph, load_graph, save_graph
+from relmp.cli.graphs import GraphsCommand
+from relmp.graphs import create_graph, load_graph, parse_graph, save_graph
 from relmp.graphs.gallery import EXAMPLES
 
 
@@ -75,12 +75,12 @@ def test_find(capsys):
 
 
 def test_a_graph_can_be_named_in_four_ways(shared_data):
-    assert resolve_graph("cycle(n=5)") == create_graph("cycle", n=5)
-    assert resolve_graph("ws_flex(n=16, k=4.5, p=1e-1, seed=3)").num_edges == 16 + 72
-    assert resolve_graph("star") == create_graph("star", **EXAMPLES["star"])
-    assert resolve_graph("cat", shared_data / "connectomes").num_nodes == 52
+    assert parse_graph("cycle(n=5)") == create_graph("cycle", n=5)
+    assert parse_graph("ws_flex(n=16, k=4.5, p=1e-1, seed=3)").num_edges == 16 + 72
+    assert parse_graph("star") == create_graph("star", **EXAMPLES["star"])
+    assert parse_graph("cat", root=shared_data / "connectomes").num_nodes == 52
     np.save("ring.npy", np.eye(3)[[1, 2, 0]])
-    assert resolve_graph("ring.npy").is_directed
+    assert parse_graph("ring.npy").is_directed
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import tyro
 
-from relmp import __version__
-from relmp.cli_analyse import AnalyseCommand
-from relmp.cli_bench import BenchCommand
-from relmp.cli_graphs import GraphsCommand
-from relmp.cli_predict import Predict
-from relmp.cli_train import Sweep, Train
+from relmp.cli.analyse import AnalyseCommand
+from relmp.cli.bench import BenchCommand
+from relmp.cli.graphs import GraphsCommand
+from relmp.cli.predict import Predict
+from relmp.cli.train import Sweep, Train
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -40,15 +40,25 @@ Command = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake is one sentence and exit code 2."""
     if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
+        from relmp import __version__
+
         print(f"relmp {__version__}")
         return
-    command: Any = tyro.cli(
-        Command,
-        prog="relmp",
-        description="Neural networks as relational graphs whose nodes talk.",
-        args=arguments,
-    )
-    run_reporting_errors(command.run)
+    # An installed command does not look into the working folder, where a user's message lies.
+    # It comes last, so that nothing in it takes the place of a library.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+    def run() -> None:
+        command: Any = tyro.cli(
+            Command,
+            prog="relmp",
+            description="Neural networks as relational graphs whose nodes talk.",
+            args=arguments,
+        )
+        command.run()
+
+    run_reporting_errors(run)
 
 
 class Experiment(Protocol):
@@ -71,10 +81,13 @@ def run_recipe(recipe: E, *, quick: E) -> None:
     arguments = sys.argv[1:]
     chosen = quick if "--quick" in arguments else recipe
     rest = [argument for argument in arguments if argument != "--quick"]
-    command = tyro.cli(
-        type(recipe), default=chosen, args=rest, description="With --quick: seconds, to try it."
-    )
-    run_reporting_errors(command.run)
+
+    def run() -> None:
+        tyro.cli(
+            type(recipe), default=chosen, args=rest, description="With --quick: seconds, to try it."
+        ).run()
+
+    run_reporting_errors(run)
 
 
 def run_reporting_errors(run: Callable[[], object]) -> None:
@@ -97,6 +110,3 @@ def _sentence(error: BaseException) -> str:
 
 
 __all__ = ["Command", "Predict", "Sweep", "Train", "main", "run_recipe"]
-
-if __name__ == "__main__":
-    main()

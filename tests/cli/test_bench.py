@@ -15,7 +15,7 @@ from relmp.bench.figure import crossover_density, plot_rounds
 from relmp.bench.model import masked
 from relmp.bench.rounds import FLOOR, MASK, Row, Shape, graph_of_density, measure_rounds, tables
 from relmp.bench.timing import Timing, interleaved, peak_megabytes
-from relmp.cli_bench import BenchModel, BenchRounds
+from relmp.cli.bench import BenchModel, BenchRounds
 from relmp.graphs import create_graph
 from relmp.models import create_model
 from relmp.rounds import RelationalConv2d

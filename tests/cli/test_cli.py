@@ -145,9 +145,9 @@ def test_recipes_take_quick_and_their_options(
     monkeypatch.setattr(sys, "argv", ["recipe.py", "--quick", "--workers", "1", "--aggr", "mean"])
     run_recipe(Sweep(out="never"), quick=quick)
     assert "48 graphs and 1 seed" in capsys.readouterr().out
-    assert relmp.load_run(next(out.glob("*/config.json")).parent).config["model"]["options"][
-        "aggr"
-    ] == ("mean")
+    assert relmp.load_run(next(out.glob("*/config.json")).parent).config.model.options["aggr"] == (
+        "mean"
+    )
 
 
 @pytest.mark.slow

@@ -65,6 +65,7 @@ class Show:
         from relmp.graphs.connectome import connectomes
         from relmp.graphs.gallery import EXAMPLES
         from relmp.graphs.generators import generators
+        from relmp.graphs.parse import parse_graph
 
         if self.name in generators:
             call = ", ".join(f"{key}={value}" for key, value in EXAMPLES[self.name].items())
@@ -75,7 +76,7 @@ class Show:
         if self.name in connectomes:
             about = connectomes[self.name]
             print(f"{about.title}\nCite: {about.citation}\nLicence: {about.licence}\n")
-        _print(_measure_table([resolve_graph(self.name, self.root, self.download)]))
+        _print(_measure_table([parse_graph(self.name, root=self.root, download=self.download)]))
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,14 @@ class Draw:
 
     def run(self) -> None:
         from relmp.graphs.draw import draw_gallery, draw_graph
+        from relmp.graphs.parse import parse_graph
 
         if self.all == bool(self.name):
             raise ValueError("Give either the name of a graph to draw, or --all.")
         figure = (
             draw_gallery()
             if self.all
-            else draw_graph(resolve_graph(self.name, self.root), self.views)
+            else draw_graph(parse_graph(self.name, root=self.root), self.views)
         )
         _save(figure, self.out)
         print(f"Drawn into {self.out}.")
@@ -121,13 +123,16 @@ class Measure:
     """Folder of the text files of connectomes."""
 
     def run(self) -> None:
-        graphs = [resolve_graph(name, self.root) for name in self.names]
+        from relmp.graphs.parse import parse_graph
+
+        graphs = [parse_graph(name, root=self.root) for name in self.names]
         if not graphs:
             raise ValueError("Give at least one graph to measure.")
         if self.out is not None:
+            from relmp.files import write_csv
             from relmp.graphs.measure import measure_graphs
 
-            measure_graphs(graphs, self.measures).to_csv(self.out, index=False)
+            write_csv(self.out, measure_graphs(graphs, self.measures))
         _print(_measure_table(graphs, self.measures))
 
 
@@ -214,37 +219,6 @@ GraphsCommand = (
     | Annotated[Find, tyro.conf.subcommand("find")]
 )
 """The subcommands of ``relmp graphs``."""
-
-
-def resolve_graph(text: str, root: Path | None = None, download: bool = False) -> RelationalGraph:
-    """The graph that a text stands for.
-
-    Args:
-        text: ``"ws_flex(n=64, k=8, p=0.1, seed=0)"``, a generator's name (its example is
-            taken), a connectome's name, or a file.
-        root: Folder of the text files of connectomes.
-        download: Whether a connectome that is not there is downloaded.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
-    from relmp.graphs.connectome import connectomes, load_connectome
-    from relmp.graphs.files import load_graph
-    from relmp.graphs.gallery import example_graph
-    from relmp.graphs.generators import generators
-    from relmp.graphs.serialise import graph_from_text
-
-    if "(" in text and not Path(text).exists():
-        return graph_from_text(text)
-    if text in generators:
-        return example_graph(text)
-    if text in connectomes:
-        return load_connectome(text, root=root, download=download)
-    if not Path(text).exists() and not Path(text).suffix:
-        raise ValueError(
-            f"'{text}' is no file, connectome or generator; `relmp graphs list` lists the names."
-        )
-    return load_graph(text)
 
 
 def _measure_table(graphs: list[RelationalGraph], names: tuple[str, ...] = ()) -> Table:

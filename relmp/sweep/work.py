@@ -1,0 +1,88 @@
+"""What a process of a sweep does: train one run. It is imported once, before any computing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from relmp.rounds import resolve_message
+from relmp.rounds.execution.cpu_kernel import numba_refusal
+from relmp.sweep.pool import Report
+from relmp.training.config import DataConfig
+from relmp.training.data import DataSet
+from relmp.training.folder import RunFolder
+from relmp.training.run import beside, data_of, train_run
+from relmp.training.run_config import RunConfig
+
+numba_refusal()  # imports the compiled loops, where they can be
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the files of data sets lie, and whether they may be fetched."""
+
+    folder: str
+    download: bool
+
+    def load(self, config: DataConfig) -> DataSet:
+        """The data of a run."""
+        return _loaded(self, config)
+
+
+@lru_cache(maxsize=2)
+def _loaded(source: Source, config: DataConfig) -> DataSet:
+    return data_of(config, config.name, source.folder, download=source.download)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Sets a process up, and sees whether it can make these messages."""
+
+    messages: tuple[str, ...]
+
+    def __call__(self) -> str | None:
+        torch.set_num_threads(1)
+        for message in self.messages:
+            try:
+                resolve_message(message)
+            except ValueError as error:
+                return f"Workers cannot make the message: {error}"
+        return None
+
+
+def train_planned(
+    report: Report,
+    path: Path,
+    described: Mapping[str, Any],
+    source: Source,
+    device: str,
+    same_code: bool,
+) -> None:
+    """Train one run of a plan in its folder.
+
+    Raises:
+        BlockingIOError: If another process has it in hand.
+    """
+    folder = RunFolder(path)
+    try:
+        config = RunConfig.from_dict(described)
+        data = source.load(config.data)
+        model = config.model.create()
+        with folder.lock():
+            recorded = beside(config, model, data, torch.device(device))
+            folder.start(config, recorded, same_code=same_code)
+            train_run(
+                model, data, config.training, torch.device(device), folder=folder,
+                report=lambda _: report(),
+            )  # fmt: skip
+            folder.forget_failure()
+    except (BlockingIOError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:
+        folder.note_failure(error)
+        raise
