@@ -154,13 +154,19 @@ class Network {
     return this.maps.reduce((sum, map) => sum + map.columns.length, 0);
   }
 
+  // A row of the batch for every channel of every layer, kept for each size of batch in use.
+  buffers(kind, batch) {
+    this.kept ??= new Map();
+    const name = `${kind} ${batch}`;
+    if (!this.kept.has(name)) {
+      this.kept.set(name, this.maps.map((map) => new Float64Array(map.outChannels * batch)));
+    }
+    return this.kept.get(name);
+  }
+
   // Points [2][batch] -> scores [2][batch]; the state behind every layer stays in `states`.
   forward(points, batch) {
-    if (this.batch !== batch) {
-      this.batch = batch;
-      this.states = this.maps.map((map) => new Float64Array(map.outChannels * batch));
-      this.gradients = this.maps.map((map) => new Float64Array(map.outChannels * batch));
-    }
+    this.states = this.buffers("states", batch);
     let x = points;
     this.maps.forEach((map, layer) => {
       const out = this.states[layer];
@@ -174,7 +180,8 @@ class Network {
   // Mean cross-entropy; fills the gradients of all parameters.
   backward(points, labels) {
     const batch = labels.length, scores = this.forward(points, batch);
-    const last = this.maps.length - 1, gradient = this.gradients[last];
+    const gradients = this.buffers("gradients", batch);
+    const last = this.maps.length - 1, gradient = gradients[last];
     let loss = 0;
     for (let b = 0; b < batch; b++) {
       const margin = scores[batch + b] - scores[b], sign = labels[b] ? 1 : -1;
@@ -188,9 +195,9 @@ class Network {
       map.bias.gradient.fill(0);
     }
     for (let layer = last; layer >= 0; layer--) {
-      const below = layer ? this.gradients[layer - 1] : null;
+      const below = layer ? gradients[layer - 1] : null;
       const x = layer ? this.states[layer - 1] : points;
-      this.maps[layer].backward(x, this.gradients[layer], below, batch);
+      this.maps[layer].backward(x, gradients[layer], below, batch);
       if (below) for (let e = 0; e < below.length; e++) if (!(x[e] > 0)) below[e] = 0;
     }
     return loss;

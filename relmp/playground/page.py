@@ -1,0 +1,125 @@
+"""The playground as one HTML file: sources put together, graphs and numbers put in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+from typing import Any
+
+import networkx as nx
+
+from relmp.graphs.graph_sets import sample_graphs
+from relmp.graphs.relational_graph import RelationalGraph
+
+MAX_NODES = 100
+"""How many nodes the page draws."""
+
+SWEET_SPOT = {"clustering": (0.10, 0.50), "path_length": (1.82, 2.75)}
+"""The paper's rectangle for the 5-layer MLP on CIFAR-10, as published."""
+
+# In the order in which they are read: a file uses at once only what stands before it.
+SCRIPTS = (
+    "random",
+    "graph",
+    "generators",
+    "network",
+    "tasks",
+    "app",
+    "colours",
+    "arrange",
+    "link",
+    "drawing",
+    "editor",
+    "trainer",
+    "surfaces",
+    "results",
+    "player",
+    "matrices",
+    "map",
+    "controls",
+    "hints",
+    "main",
+)
+
+_SOURCES = resources.files("relmp.playground") / "page"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A graph that the page offers by a button.
+
+    Attributes:
+        key: What a link calls it: letters, digits, hyphens and underscores.
+        title: What the button says.
+        graph: The graph, with ``MAX_NODES`` nodes at most.
+        python: The Python that makes the graph; its edges are listed where this is empty.
+    """
+
+    key: str
+    title: str
+    graph: RelationalGraph
+    python: str = ""
+
+    def __post_init__(self) -> None:
+        if self.graph.num_nodes > MAX_NODES:
+            raise ValueError(
+                f"The playground draws at most {MAX_NODES} nodes, but '{self.title}' has "
+                f"{self.graph.num_nodes}; relmp.coarsen makes a smaller graph of it."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the page; self-loops are left out."""
+        edges = [(int(u), int(v)) for u, v in self.graph.edges.T if u != v]
+        return {
+            "key": self.key,
+            "title": self.title,
+            "n": self.graph.num_nodes,
+            "edges": edges,
+            "python": self.python,
+        }
+
+
+def karate_club() -> Preset:
+    """A social network of 34 people, which comes with networkx (Zachary, 1977)."""
+    graph = RelationalGraph.from_networkx(nx.karate_club_graph())
+    python = "relmp.RelationalGraph.from_networkx(networkx.karate_club_graph())"
+    return Preset("karate_club", "Karate club", graph, python)
+
+
+def write_page(presets: Iterable[Preset] = ()) -> str:
+    """The page as text.
+
+    Args:
+        presets: Graphs to offer besides those that the page makes itself.
+    """
+    data = {
+        "presets": [preset.to_dict() for preset in presets],
+        "paper": _paper_graphs(),
+        "spot": SWEET_SPOT,
+    }
+    # "</" would end the script element that holds the data.
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    scripts = "\n".join(_read(f"{name}.js") for name in SCRIPTS)
+    return Template(_read("page.html")).substitute(
+        style=_read("page.css"), script=f'"use strict";\n(() => {{\n{scripts}\n}})();', data=text
+    )
+
+
+def _paper_graphs() -> list[dict[str, float]]:
+    """Settings and place of the paper's 52 graphs."""
+    rows = []
+    for graph in sample_graphs(n=64, size=52):
+        assert graph.generator is not None
+        arguments = graph.generator.arguments
+        rows.append(
+            {name: arguments[name] for name in ("k", "p", "seed")}
+            | {"clustering": graph.clustering, "path_length": graph.path_length}
+        )
+    return rows
+
+
+def _read(name: str) -> str:
+    return (_SOURCES / name).read_text(encoding="utf-8")
