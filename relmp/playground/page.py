@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 from string import Template
-from typing import Any
-
-import networkx as nx
 
 from relmp.graphs.graph_sets import sample_graphs
-from relmp.graphs.relational_graph import RelationalGraph
-
-MAX_NODES = 100
-"""How many nodes the page draws."""
+from relmp.playground.presets import MAX_NODES, Preset
 
 SWEET_SPOT = {"clustering": (0.10, 0.50), "path_length": (1.82, 2.75)}
 """The paper's rectangle for the 5-layer MLP on CIFAR-10, as published."""
@@ -47,48 +40,6 @@ SCRIPTS = (
 _SOURCES = resources.files("relmp.playground") / "page"
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A graph that the page offers by a button.
-
-    Attributes:
-        key: What a link calls it: letters, digits, hyphens and underscores.
-        title: What the button says.
-        graph: The graph, with ``MAX_NODES`` nodes at most.
-        python: The Python that makes the graph; its edges are listed where this is empty.
-    """
-
-    key: str
-    title: str
-    graph: RelationalGraph
-    python: str = ""
-
-    def __post_init__(self) -> None:
-        if self.graph.num_nodes > MAX_NODES:
-            raise ValueError(
-                f"The playground draws at most {MAX_NODES} nodes, but '{self.title}' has "
-                f"{self.graph.num_nodes}; relmp.coarsen makes a smaller graph of it."
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for the page; self-loops are left out."""
-        edges = [(int(u), int(v)) for u, v in self.graph.edges.T if u != v]
-        return {
-            "key": self.key,
-            "title": self.title,
-            "n": self.graph.num_nodes,
-            "edges": edges,
-            "python": self.python,
-        }
-
-
-def karate_club() -> Preset:
-    """A social network of 34 people, which comes with networkx (Zachary, 1977)."""
-    graph = RelationalGraph.from_networkx(nx.karate_club_graph())
-    python = "relmp.RelationalGraph.from_networkx(networkx.karate_club_graph())"
-    return Preset("karate_club", "Karate club", graph, python)
-
-
 def write_page(presets: Iterable[Preset] = ()) -> str:
     """The page as text.
 
@@ -96,6 +47,7 @@ def write_page(presets: Iterable[Preset] = ()) -> str:
         presets: Graphs to offer besides those that the page makes itself.
     """
     data = {
+        "max_nodes": MAX_NODES,
         "presets": [preset.to_dict() for preset in presets],
         "paper": _paper_graphs(),
         "spot": SWEET_SPOT,

@@ -1,6 +1,7 @@
 // What the page holds, how its parts hear of a change, and one loop that paints.
 
-const MAX_NODES = 100;
+const data = JSON.parse(document.getElementById("data").textContent);
+const MAX_NODES = data.max_nodes;
 const RATES = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 const SCALES = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5];
 const DEFAULTS = {
@@ -8,7 +9,6 @@ const DEFAULTS = {
   task: "circles", width: 32, rate: 0.01, scale: 1, seed: 1, node: 0,
 };
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const state = { ...DEFAULTS, graph: null, places: [], moved: false, round: 0 };
 

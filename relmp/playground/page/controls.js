@@ -84,6 +84,7 @@ function showControls() {
     if (output) at(id).setAttribute("aria-valuetext", text ?? value);
   };
   const rounded = (value) => String(Number(value.toFixed(2)));
+  at("n").max = MAX_NODES;
   at("k").max = graph.n;
   set("n", graph.n);
   set("k", flexible ? source.k : graph.measures.degree, rounded(flexible ? source.k : graph.measures.degree));
@@ -95,6 +96,8 @@ function showControls() {
   set("seed", state.seed);
   at("width").min = Math.ceil(Math.max(8, graph.n) / 4) * 4;
   set("width", baselineWidth());
+  at("graph-note").textContent = source.note ?? "";
+  at("graph-note").hidden = !source.note;
   at("python").textContent = pythonLine(source, graph);
   const pressed = pressedPreset();
   for (const button of at("presets").children) button.setAttribute("aria-pressed", String(button.id === `preset-${pressed}`));

@@ -4,11 +4,14 @@ const DRAWING_MARGIN = 24;
 const newEdge = { from: null, to: null }; // an edge being drawn: a node, and a point or a node
 
 function drawingPlace(i, width, height) {
-  const [x, y] = state.places[i];
-  return [
-    DRAWING_MARGIN + x * (width - 2 * DRAWING_MARGIN),
-    DRAWING_MARGIN + y * (height - 2 * DRAWING_MARGIN),
-  ];
+  const [x, y] = state.places[i], { left, top, side } = drawingSquare(width, height);
+  return [left + x * side, top + y * side];
+}
+
+// Nodes lie in a square in the middle, so that a ring is round.
+function drawingSquare(width, height) {
+  const side = Math.min(width, height) - 2 * DRAWING_MARGIN;
+  return { side, left: (width - side) / 2, top: (height - side) / 2 };
 }
 
 const nodeRadius = (n) => Math.max(4.5, Math.min(13, 230 / n));

@@ -87,9 +87,9 @@ function describeNode(node) {
 
 function placeOf(event) {
   const box = at("drawing").getBoundingClientRect();
-  const inside = (value, size) =>
-    Math.min(1, Math.max(0, (value - DRAWING_MARGIN) / (size - 2 * DRAWING_MARGIN)));
-  return [inside(event.clientX - box.left, box.width), inside(event.clientY - box.top, box.height)];
+  const { left, top, side } = drawingSquare(box.width, box.height);
+  const inside = (value) => Math.min(1, Math.max(0, value / side));
+  return [inside(event.clientX - box.left - left), inside(event.clientY - box.top - top)];
 }
 
 function nodeAt(event) {

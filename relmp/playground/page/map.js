@@ -11,7 +11,7 @@ function startMap() {
     class: "spot", rx: 3, x: mapX(cLow), width: mapX(cHigh) - mapX(cLow),
     y: mapY(lHigh), height: mapY(lLow) - mapY(lHigh),
   }, svg);
-  make("text", { class: "spot-name", x: mapX(cHigh) - 6, y: mapY(lHigh) + 14, "text-anchor": "end" }, svg, "sweet spot");
+  make("text", { class: "spot-name", x: mapX(cLow), y: mapY(lHigh) - 6 }, svg, "sweet spot");
   drawAxes(svg);
   const points = make("g", { role: "listbox", "aria-label": "The 52 graphs of the paper; arrows move, Enter opens" }, svg);
   data.paper.forEach((row, number) => drawPaperPoint(points, row, number));

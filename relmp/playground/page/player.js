@@ -64,17 +64,19 @@ function drawMessages(context, places, now, labels) {
   const size = (message) => Math.hypot(...message);
   const largest = Math.max(...messages.map(size), 1e-12);
   if (!labels) drawOtherMessages(context, places, along);
-  const readable = [...sources.keys()].sort((a, b) => size(messages[b]) - size(messages[a])).slice(0, 12);
-  sources.forEach((j, s) => {
+  const taken = [];
+  const bySize = [...sources.keys()].sort((a, b) => size(messages[b]) - size(messages[a]));
+  for (const s of bySize) {
+    const j = sources[s];
     const [x, y] = messagePlace(places, j, state.node, along), message = messages[s];
-    const colour = message[0] < 0 ? colours.negative : colours.positive;
+    const colour = silent(message) ? colours.faint : message[0] < 0 ? colours.negative : colours.positive;
     if (!labels) {
       context.beginPath();
       context.arc(x, y, 3 + 4 * (size(message) / largest), 0, 2 * Math.PI);
       context.fillStyle = css(colour);
       context.fill();
-    } else if (player.phase === 1 && readable.includes(s)) drawNumber(context, x, y, message, colour);
-  });
+    } else if (player.phase === 1) drawNumber(context, x, y, message, colour, taken);
+  }
 }
 
 // Everybody speaks at once: the messages to the other nodes, without numbers.
@@ -97,20 +99,29 @@ function messagePlace(places, source, target, along) {
   return [x + reach * fade, y - reach * fade * 0.4];
 }
 
-function drawNumber(context, x, y, message, colour) {
-  const text = message.slice(0, 2).map(short).join("  ") + (message.length > 2 ? " …" : "");
+// Numbers that would cover larger ones are left to the table.
+function drawNumber(context, x, y, message, colour, taken) {
+  const more = message.length > 2 ? " …" : "";
+  const text = silent(message) ? "0" : message.slice(0, 2).map(short).join("  ") + more;
   context.font = "600 11px system-ui, sans-serif";
   context.textAlign = "left";
   context.textBaseline = "middle";
   const width = context.measureText(text).width;
   const from = x + 9 + width > context.canvas.clientWidth ? x - 13 - width : x + 9;
+  const covers = taken.some(([left, right, middle]) => from < right && from + width > left && Math.abs(middle - y) < 15);
+  if (covers) return;
+  taken.push([from - 3, from + width + 3, y]);
   context.fillStyle = css(colours.panel, 0.88);
   context.fillRect(from - 3, y - 8, width + 6, 16);
   context.fillStyle = css(mix(colour, colours.ink, 0.25));
   context.fillText(text, from, y);
 }
 
-const short = (value) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(2)}`;
+const short = (value) => {
+  const digits = Math.abs(value).toFixed(2);
+  return value < 0 && digits !== "0.00" ? `−${digits}` : digits;
+};
+const silent = (message) => message.every((value) => Math.abs(value) < 0.005);
 
 // Steps and words ------------------------------------------------------------------------------
 
@@ -147,14 +158,15 @@ function phraseOf(phase, { node, sources, sum, update, bias }) {
   }
 }
 
-const brief = (values) => values.slice(0, 4).map(short).join(", ") + (values.length > 4 ? ", …" : "");
+const brief = (values) => (silent(values) ? "0" : listed(values));
+const listed = (values) => values.slice(0, 3).map(short).join(", ") + (values.length > 3 ? " …" : "");
 
 function fillRoundTable(phase, { node, sources, states, messages, bias, sum, update }) {
   const table = at("round-table");
   table.replaceChildren();
   if (phase < 0) return;
   const head = make("tr", {}, make("thead", {}, table)), body = make("tbody", {}, table);
-  for (const title of ["From node", "State", `Message to ${node}`]) make("th", { scope: "col" }, head, title);
+  for (const title of ["From", "State", `Message to ${node}`]) make("th", { scope: "col" }, head, title);
   const line = (name, state_, message, kind = "") => {
     const row = make("tr", { class: kind }, body);
     make("th", { scope: "row" }, row, name);

@@ -32,9 +32,7 @@ function paintLosses() {
     context.fillStyle = css(colours.soft);
     context.fillText(tick.toFixed(1), left - 6, y(tick));
   }
-  context.textAlign = "left";
-  context.fillText("loss", left + 4, top + 5);
-  context.textAlign = "right";
+  context.fillText("loss", right, top + 6);
   context.fillText(`step ${last}`, right, bottom + 12);
   for (const [name, colour, dash] of [["complete", colours.soft, [5, 3]], ["yours", colours.accent, []]]) {
     context.setLineDash(dash);
@@ -53,7 +51,7 @@ function paintLosses() {
 
 // The names stand at the ends of their curves, far enough apart to be read.
 function labelLosses(context, row, x, y) {
-  if (!row) return;
+  if (!row?.step) return;
   const both = [["yours", "yours", colours.accent], ["complete", "complete", colours.soft]]
     .map(([name, text, colour]) => ({ text, colour, y: y(row[name].loss) }))
     .sort((a, b) => a.y - b.y);
