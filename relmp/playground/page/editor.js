@@ -35,6 +35,7 @@ function startEditor() {
     repaint("drawing");
   });
   for (const change of ["places", "node", "theme", "network"]) on(change, () => repaint("drawing"));
+  on("trained", () => { if (trainer.steps % EVALUATE_EVERY === 0) repaint("drawing"); });
 }
 
 function onRing() {

@@ -32,10 +32,10 @@ function writeLink(now) {
 
 // {settings, ignored}: what a link says, within bounds, and in words what was not believed.
 function readLink(hash) {
-  const ignored = [], link = new URLSearchParams(hash.replace(/^#/, "")), said = {};
+  const ignored = [], link = new URLSearchParams(hash.replace(/^#/, "")), said = Object.create(null);
   for (const [name, text] of link) {
     if (name in said) ignored.push(`a second ${quoted(name)}`);
-    else if (name in LINK_NUMBERS) said[name] = numberOf(text, LINK_NUMBERS[name], ignored);
+    else if (Object.hasOwn(LINK_NUMBERS, name)) said[name] = numberOf(text, LINK_NUMBERS[name], ignored);
     else if (LINK_TEXTS.includes(name)) said[name] = text;
     else ignored.push(`${quoted(name)}, which is unknown`);
   }
@@ -43,7 +43,7 @@ function readLink(hash) {
   for (const name of ["width", "seed", "node"]) settings[name] = said[name] ?? settings[name];
   settings.rate = nearest(RATES, said.rate ?? DEFAULTS.rate);
   settings.scale = nearest(SCALES, said.scale ?? DEFAULTS.scale);
-  if (said.task in TASKS) settings.task = said.task;
+  if (Object.hasOwn(TASKS, said.task ?? "")) settings.task = said.task;
   else if (said.task !== undefined) ignored.push(`the task ${quoted(said.task)}, which is unknown`);
   Object.assign(settings, linkedGraph(said, ignored));
   if (settings.node >= settings.graph.n) settings.node = 0;
@@ -64,7 +64,7 @@ function linkedGraph(said, ignored) {
       const graph = unpackEdges(said.edges ?? "", said.n ?? 0);
       if (graph) return { source: { name: "edited" }, graph };
       ignored.push("the edges, which are damaged");
-    } else if (name in GENERATORS) {
+    } else if (Object.hasOwn(GENERATORS, name)) {
       const source = { name, n: Math.max(said.n ?? DEFAULTS.source.n, 3) };
       if (name === "ws_flex") {
         const k = said.k ?? DEFAULTS.source.k;
@@ -96,7 +96,7 @@ function numberOf(text, { low, high, whole, what }, ignored) {
   return taken;
 }
 
-const quoted = (text) => `‘${text.length > 20 ? `${text.slice(0, 20)}…` : text}’`;
+const quoted = (text) => `“${text.length > 20 ? `${text.slice(0, 20)}…` : text}”`;
 const nearest = (values, wanted) =>
   values.reduce((best, value) => (Math.abs(value - wanted) < Math.abs(best - wanted) ? value : best));
 

@@ -51,7 +51,7 @@ function start() {
 
 // For the console, and for those who check the page against Python.
 window.relmp = {
-  state, trainer, runs, RelationalGraph, Network, LinearMap, GENERATORS, nodeSizes, matchedWidth,
-  pythonLine, readLink, writeLink, samplePoints, evaluate, resetTraining, setGraph,
+  state, trainer, runs, PythonRandom, RelationalGraph, Network, LinearMap, GENERATORS, nodeSizes, matchedWidth,
+  pythonLine, readLink, writeLink, samplePoints, evaluate, resetTraining, trainOnce, setGraph,
 };
 start();

@@ -1,7 +1,7 @@
 // Toy data in the plane: points in the square from -1 to 1, in two classes.
 
-const TRAIN_POINTS = 300;
-const NEW_POINTS = 300;
+const TRAIN_POINTS = 240;
+const NEW_POINTS = 240;
 
 const TASKS = {
   circles: {

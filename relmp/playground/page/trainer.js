@@ -1,7 +1,8 @@
 // Training your graph beside the complete graph, a slice of work in every frame.
 
-const BATCH = 30;
+const BATCH = 24;
 const EVALUATE_EVERY = 10; // steps; so what is found at which step depends on no clock
+const NEW_POINTS_EVERY = 50;
 const STEPS_A_FRAME = 2; // so that an eye can follow
 const SLICE = 9; // milliseconds of a frame that training may take
 const LEARNED = 0.95;
@@ -59,16 +60,24 @@ function evaluateBoth() {
   for (const name of ["yours", "complete"]) {
     const { points, labels } = trainer.points;
     row[name] = evaluate(trainer[name], points, labels);
-    row[name].fresh = evaluate(trainer[name], trainer.fresh.points, trainer.fresh.labels).accuracy;
     if (row[name].accuracy >= LEARNED && trainer.steps) trainer.reached[name] ??= trainer.steps;
   }
   trainer.history.push(row);
+  if (trainer.steps % NEW_POINTS_EVERY === 0) evaluateNewPoints();
   const { yours, complete } = row;
   if (!Number.isFinite(yours.loss + complete.loss)) {
     pause();
     notify("The weights have grown without bound. Choose a smaller learning rate or smaller initial weights, and press Reset.");
   } else if (Math.min(yours.accuracy, complete.accuracy) >= 0.995 || trainer.steps >= LAST_STEP) pause();
   if (trainer.reached.yours && trainer.reached.complete && !trainer.kept) keepRun();
+}
+
+function evaluateNewPoints() {
+  const { points, labels } = trainer.fresh;
+  trainer.generalised = {
+    yours: evaluate(trainer.yours, points, labels).accuracy,
+    complete: evaluate(trainer.complete, points, labels).accuracy,
+  };
 }
 
 function trainSlice() {
@@ -93,6 +102,7 @@ function pause() {
   if (!trainer.running) return;
   trainer.running = false;
   running.delete(trainSlice);
+  evaluateNewPoints();
   emit("running");
   at("results-text").textContent = result();
 }
