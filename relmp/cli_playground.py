@@ -21,7 +21,6 @@ class PlaygroundCommand:
 
     The page is one file that needs no network; it can be handed on.
 
-    relmp playground
     relmp playground cat "barabasi_albert(n=32, m=2, seed=3)"
     """
 

@@ -27,7 +27,7 @@ class Preset:
         note: What it is and whom to cite, where there is something to say.
 
     Raises:
-        ValueError: If the graph has too many nodes, or a node that does not hear itself.
+        ValueError: If the graph has too many nodes.
     """
 
     key: str

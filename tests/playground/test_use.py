@@ -36,6 +36,7 @@ def test_the_hints_lead_to_a_learned_spiral(browser: Browser) -> None:
     browser.wait_for("relmp.trainer.reached.yours && relmp.trainer.reached.complete", 60)
     assert max(browser.run("return Object.values(relmp.trainer.reached)")) <= 400
     assert "Learned: your graph at step" in text_of(browser, "hint-text")
+    assert browser.run("return performance.getEntriesByType('resource').length") == 0
     browser.wait_for("!relmp.trainer.running", 60)
     last = browser.run("return relmp.trainer.history.at(-1)")
     assert min(last["yours"]["accuracy"], last["complete"]["accuracy"]) >= 0.95
@@ -144,6 +145,34 @@ def test_settings_that_blow_up_are_said(browser: Browser) -> None:
     )
     browser.wait_for("document.getElementById('notice').textContent.includes('without bound')")
     assert not browser.run("return relmp.trainer.running")
+
+
+def test_anything_may_be_pressed_at_any_time(browser: Browser) -> None:
+    """Controls in random order, several in one frame, while training and playing go on."""
+    browser.run(
+        """
+        window.errors = [];
+        addEventListener("error", (event) => errors.push(event.message));
+        const rng = new relmp.PythonRandom(7), controls = Array.from(document.querySelectorAll(
+          "button:not(#copy-link, #copy-python, #hint-hide), input, select, .paper"));
+        window.pressing = setInterval(() => {
+          for (let press = 0; press < 3; press++) {
+            const control = rng.choice(controls);
+            if (control.type === "range") {
+              control.value = Number(control.min) + rng.random() * (control.max - control.min);
+              control.dispatchEvent(new Event("input"));
+            } else if (control.tagName === "SELECT") {
+              control.selectedIndex = rng.below(control.length);
+              control.dispatchEvent(new Event("change"));
+            } else control.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+          }
+          window.pressed = (window.pressed ?? 0) + 1;
+        }, 5);
+        """
+    )
+    browser.wait_for("pressed >= 60", 60)
+    errors = browser.run("clearInterval(pressing); return errors")
+    assert errors == []
 
 
 def test_a_browser_without_the_script_says_so(page: Path, tmp_path: Path, running: Browser) -> None:

@@ -36,18 +36,16 @@ function setGraph(source, graph, places = null) {
   state.moved = places !== null && state.moved;
   state.places = places ?? arrange(source, graph);
   state.node = Math.min(state.node, graph.n - 1);
+  notify("");
   emit("graph");
 }
 
 function generate(source) {
   try {
     setGraph(source, graphOf(source));
-    notify("");
-    return true;
   } catch (problem) {
     if (!(problem instanceof RangeError)) throw problem;
     notify(problem.message);
-    return false;
   }
 }
 
@@ -86,6 +84,8 @@ function repaint(...names) {
 
 function frame(now) {
   scheduled = false;
+  // First of all the networks fit the graph again: everything else looks at both.
+  if (dirty.delete("networks")) painters.networks(now);
   for (const advance of [...running]) advance(now);
   const names = [...dirty];
   dirty.clear();

@@ -53,12 +53,12 @@ function numberIn(input) {
 function generatorSlider(id, changed) {
   at(id).addEventListener("input", () => {
     const value = numberIn(at(id));
-    if (value === null) return;
+    if (value === null) return undefined;
     const { source } = state;
     const plain = source.name === "star" || source.name === "complete";
-    if (plain && id === "n") return void generate({ name: source.name, n: value });
+    if (plain && id === "n") return generate({ name: source.name, n: value });
     const before = source.name === "ws_flex" ? source : { n: Math.max(state.graph.n, 3), k: Math.min(4, state.graph.n), p: 0, seed: 1 };
-    generate({ ...before, name: "ws_flex", ...changed(value) });
+    return generate({ ...before, name: "ws_flex", ...changed(value) });
   });
 }
 

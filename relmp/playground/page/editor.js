@@ -8,6 +8,11 @@ function startEditor() {
   canvas.addEventListener("pointerdown", grab);
   canvas.addEventListener("pointermove", drag);
   canvas.addEventListener("pointerup", release);
+  // A finger on a node moves it, anywhere else it scrolls the page.
+  canvas.addEventListener("touchstart", (event) => {
+    const { clientX, clientY } = event.touches[0];
+    if (nodeAt({ clientX, clientY, pointerType: "touch" }) !== null) event.preventDefault();
+  }, { passive: false });
   canvas.addEventListener("pointercancel", () => endEdge(null));
   canvas.addEventListener("dblclick", (event) => {
     if (nodeAt(event) === null) addNode(placeOf(event));

@@ -68,7 +68,7 @@ function linkedGraph(said, ignored) {
       const source = { name, n: Math.max(said.n ?? DEFAULTS.source.n, 3) };
       if (name === "ws_flex") {
         const k = said.k ?? DEFAULTS.source.k;
-        if (k > source.n) ignored.push(`k above n: ${source.n} was taken`);
+        if (k > source.n) ignored.push(`k, ${k}, is more than n; ${source.n} was taken`);
         Object.assign(source, { k: Math.min(k, source.n), p: said.p ?? 0, seed: said.start ?? 1 });
       }
       return { source, graph: graphOf(source) };
@@ -92,7 +92,7 @@ function numberOf(text, { low, high, whole, what }, ignored) {
   }
   if (value >= low && value <= high) return value;
   const taken = value < low ? low : high;
-  ignored.push(`${what} ${value}: this page takes ${low} to ${high}, so ${taken} was taken`);
+  ignored.push(`${what}, ${value}, is outside what this page takes, ${low} to ${high}; ${taken} was taken`);
   return taken;
 }
 

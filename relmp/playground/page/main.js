@@ -3,7 +3,7 @@
 function openLink() {
   const { settings, ignored } = readLink(location.hash);
   Object.assign(state, settings);
-  if (ignored.length) notify(`This link was not taken as it is. Ignored: ${ignored.join("; ")}.`);
+  if (ignored.length) notify(`Not all of this link was taken: ${ignored.join("; ")}.`);
   else notify("");
 }
 

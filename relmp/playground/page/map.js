@@ -79,5 +79,5 @@ function placeInWords(C, L) {
   if (L > MAP.longest) return `L = ${L.toFixed(1)} lies above the map.`;
   const inside = (value, [low, high]) => value >= low && value <= high;
   const spot = inside(C, data.spot.clustering) && inside(L, data.spot.path_length);
-  return `${spot ? "Inside" : "Outside"} the sweet spot, where the paper's networks of 64 nodes erred least on CIFAR-10. Grey: 52 of its graphs; a click opens one.`;
+  return `${spot ? "Inside" : "Outside"} the sweet spot, where the paper’s networks of 64 nodes erred least on CIFAR-10. Grey: 52 of its graphs; a click opens one.`;
 }

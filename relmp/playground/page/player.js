@@ -1,6 +1,5 @@
 // One round, step by step: states, messages, aggregation, update.
 
-const PHASES = ["States", "Messages", "Aggregation", "Update"];
 const TRAVEL = 1100; // milliseconds that messages take
 const READING = 2200; // milliseconds between steps of "Play"
 const STOP = 0.62; // where on its edge a message can be read
@@ -64,7 +63,8 @@ function drawMessages(context, places, now, labels) {
   const size = (message) => Math.hypot(...message);
   const largest = Math.max(...messages.map(size), 1e-12);
   if (!labels) drawOtherMessages(context, places, along);
-  const taken = [];
+  const reach = nodeRadius(state.graph.n) + 2;
+  const taken = labels ? places.map(([x, y]) => [x - reach, x + reach, y - reach, y + reach]) : [];
   const bySize = [...sources.keys()].sort((a, b) => size(messages[b]) - size(messages[a]));
   for (const s of bySize) {
     const j = sources[s];
@@ -75,7 +75,7 @@ function drawMessages(context, places, now, labels) {
       context.arc(x, y, 3 + 4 * (size(message) / largest), 0, 2 * Math.PI);
       context.fillStyle = css(colour);
       context.fill();
-    } else if (player.phase === 1) drawNumber(context, x, y, message, colour, taken);
+    } else if (player.phase === 1 && !(silent(message) && sources.length > 10)) drawNumber(context, x, y, message, colour, taken);
   }
 }
 
@@ -99,7 +99,7 @@ function messagePlace(places, source, target, along) {
   return [x + reach * fade, y - reach * fade * 0.4];
 }
 
-// Numbers that would cover larger ones are left to the table.
+// A number stands where it covers neither a node nor a larger message's, or not at all.
 function drawNumber(context, x, y, message, colour, taken) {
   const more = message.length > 2 ? " …" : "";
   const text = silent(message) ? "0" : message.slice(0, 2).map(short).join("  ") + more;
@@ -107,14 +107,18 @@ function drawNumber(context, x, y, message, colour, taken) {
   context.textAlign = "left";
   context.textBaseline = "middle";
   const width = context.measureText(text).width;
-  const from = x + 9 + width > context.canvas.clientWidth ? x - 13 - width : x + 9;
-  const covers = taken.some(([left, right, middle]) => from < right && from + width > left && Math.abs(middle - y) < 15);
-  if (covers) return;
-  taken.push([from - 3, from + width + 3, y]);
+  const places = [[x + 10, y], [x - 10 - width, y], [x - width / 2, y - 16], [x - width / 2, y + 16]];
+  const free = ([left, middle]) =>
+    left > 3 && left + width + 3 < context.canvas.clientWidth && middle > 9 &&
+    !taken.some(([l, r, t, b]) => left - 3 < r && left + width + 3 > l && middle - 8 < b && middle + 8 > t);
+  const place = places.find(free);
+  if (!place) return;
+  const [left, middle] = place;
+  taken.push([left - 3, left + width + 3, middle - 8, middle + 8]);
   context.fillStyle = css(colours.panel, 0.88);
-  context.fillRect(from - 3, y - 8, width + 6, 16);
+  context.fillRect(left - 3, middle - 8, width + 6, 16);
   context.fillStyle = css(mix(colour, colours.ink, 0.25));
-  context.fillText(text, from, y);
+  context.fillText(text, left, middle);
 }
 
 const short = (value) => {
@@ -133,6 +137,7 @@ function showPhase(phase) {
 }
 
 function refreshRound() {
+  if (trainer.graph !== state.graph) return; // the networks follow with the next frame
   player.shown = playRound();
   const { phase } = player;
   [...at("phases").children].forEach((item, p) => {
@@ -151,7 +156,7 @@ function phraseOf(phase, { node, sources, sum, update, bias }) {
   const hears = sources.length === 1 ? "only itself" : `${sources.length} nodes, itself included`;
   switch (phase) {
     case 0: return `A point ${point} is in the network. Each node holds a few numbers, its channels; node ${node} will hear ${hears}.`;
-    case 1: return `All nodes speak at once. Each message to node ${node} is the speaker's state times the weights of the edge, and has a number for each of its ${bias.length} channels.`;
+    case 1: return `All nodes speak at once. Each message to node ${node} is the speaker’s state times the weights of the edge, and has a number for each of its ${bias.length} channels.`;
     case 2: return `Node ${node} adds up what it hears, and its bias: ${vector(sum)}.`;
     case 3: return `The update, ReLU, keeps what is positive: the new state of node ${node} is ${vector(update)}.`;
     default: return `Follow node ${node}: it hears ${hears}. A click on your decision surface chooses the point that goes in.`;
@@ -222,6 +227,6 @@ function startPlayer() {
     if (at("round-node").length !== state.graph.n) at("round-node").innerHTML = nodes;
     refreshRound();
   });
-  for (const change of ["node", "point", "round"]) on(change, () => trainer.yours && trainer.graph === state.graph && refreshRound());
+  for (const change of ["node", "point", "round"]) on(change, refreshRound);
   on("trained", () => { if (player.phase >= 0 && trainer.steps % EVALUATE_EVERY === 0) refreshRound(); });
 }

@@ -77,8 +77,8 @@ function paintResults() {
     ["Width (channels)", ...both.map((network) => String(network.width))],
     ["FLOPs for one point", ...both.map((network) => network.flops.toLocaleString("en-GB"))],
     ["Loss", last.yours.loss.toFixed(3), last.complete.loss.toFixed(3)],
-    ["Right, of the training points", percent(last.yours.accuracy), percent(last.complete.accuracy)],
-    ["Right, of new points", percent(trainer.generalised.yours), percent(trainer.generalised.complete)],
+    ["Accuracy, training points", percent(last.yours.accuracy), percent(last.complete.accuracy)],
+    ["Accuracy, new points", percent(trainer.generalised.yours), percent(trainer.generalised.complete)],
     [`Step that reached ${percent(LEARNED)}`, trainer.reached.yours ?? "–", trainer.reached.complete ?? "–"],
   ];
   const body = at("results").tBodies[0];

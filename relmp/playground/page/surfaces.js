@@ -12,8 +12,9 @@ function startSurfaces() {
     picture.width = picture.height = FIELDS;
     surfaces[name] = { picture, margins: new Float64Array(FIELDS ** 2), next: 0, of: -1 };
     painters[`surface-${name}`] = () => paintSurface(name);
-    at(`surface-${name}`).addEventListener("click", (event) => choosePoint(event));
   }
+  at("surface-yours").addEventListener("click", choosePoint);
+  at("surface-yours").addEventListener("keydown", movePoint);
   const anew = () => {
     for (const name in surfaces) Object.assign(surfaces[name], { next: 0, of: -1 });
     running.add(surfaceSlice);
@@ -90,12 +91,23 @@ function paintSurface(name) {
   }
 }
 
-// A click on a surface chooses the point whose round is played.
+// A click on your surface chooses the point whose round is played.
 function choosePoint(event) {
   const box = event.currentTarget.getBoundingClientRect();
   player.point = [
     (2 * (event.clientX - box.left)) / box.width - 1,
     1 - (2 * (event.clientY - box.top)) / box.height,
   ];
+  emit("point");
+}
+
+function movePoint(event) {
+  const arrow = ARROWS[event.key];
+  if (!arrow) return;
+  event.preventDefault();
+  const within = (value) => Math.min(1, Math.max(-1, value));
+  const [x, y] = chosenPoint();
+  player.point = [within(x + 0.05 * arrow[0]), within(y - 0.05 * arrow[1])];
+  say(`Point ${player.point.map(short).join(", ")}.`);
   emit("point");
 }

@@ -6,6 +6,7 @@ const NEW_POINTS_EVERY = 50;
 const STEPS_A_FRAME = 2; // so that an eye can follow
 const SLICE = 9; // milliseconds of a frame that training may take
 const LEARNED = 0.95;
+const DONE = 0.995; // of both: training pauses by itself
 const LAST_STEP = 3000;
 
 const trainer = { steps: 0 };
@@ -26,7 +27,9 @@ function resetTraining() {
   trainer.next = TRAIN_POINTS;
   trainer.graph = state.graph;
   trainer.settings = { task: state.task, seed: state.seed, rate: state.rate, scale: state.scale };
-  Object.assign(trainer, { steps: 0, kept: false, history: [], reached: { yours: null, complete: null } });
+  Object.assign(trainer, {
+    steps: 0, kept: false, rested: false, history: [], reached: { yours: null, complete: null },
+  });
   evaluateBoth();
   at("results-text").textContent = "";
   emit("network");
@@ -68,7 +71,11 @@ function evaluateBoth() {
   if (!Number.isFinite(yours.loss + complete.loss)) {
     pause();
     notify("The weights have grown without bound. Choose a smaller learning rate or smaller initial weights, and press Reset.");
-  } else if (Math.min(yours.accuracy, complete.accuracy) >= 0.995 || trainer.steps >= LAST_STEP) pause();
+  } else if (trainer.steps && trainer.steps % LAST_STEP === 0) pause();
+  else if (!trainer.rested && Math.min(yours.accuracy, complete.accuracy) >= DONE) {
+    trainer.rested = true; // who presses Train again wants more
+    pause();
+  }
   if (trainer.reached.yours && trainer.reached.complete && !trainer.kept) keepRun();
 }
 
@@ -148,8 +155,7 @@ function startTrainer() {
     emit("settings");
     play();
   });
-  // A change while a message moves along one edge of a graph that is being dragged is common:
-  // networks are built once a frame, however often something changed.
+  // Networks are built once a frame, however often a slider moved in it.
   painters.networks = resetTraining;
   for (const change of ["graph", "settings"]) on(change, () => {
     if (trainer.yours) repaint("networks");
