@@ -74,6 +74,7 @@ const say = (text) => (at("said").textContent = text);
 const painters = {};
 const dirty = new Set();
 const running = new Set(); // called every frame, before anything is painted
+const pace = { last: 0, interval: 16 }; // milliseconds from frame to frame, smoothed
 let scheduled = false;
 
 function repaint(...names) {
@@ -84,6 +85,8 @@ function repaint(...names) {
 
 function frame(now) {
   scheduled = false;
+  pace.interval += 0.2 * (Math.min(now - pace.last, 100) - pace.interval);
+  pace.last = now;
   // First of all the networks fit the graph again: everything else looks at both.
   if (dirty.delete("networks")) painters.networks(now);
   for (const advance of [...running]) advance(now);
@@ -92,6 +95,9 @@ function frame(now) {
   for (const name of names) painters[name](now);
   if (running.size) repaint();
 }
+
+// Where frames grow long, work is dealt out in smaller slices.
+const slow = () => pace.interval > 24;
 
 const calm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 

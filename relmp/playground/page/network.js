@@ -78,7 +78,17 @@ class LinearMap {
     for (let c = 0; c < this.outChannels; c++) {
       const to = c * batch;
       out.fill(bias[c], to, to + batch);
-      for (let e = rows[c]; e < rows[c + 1]; e++) {
+      const end = rows[c + 1];
+      let e = rows[c];
+      for (; e + 3 < end; e += 4) { // four at a time, so that `out` is read and written less often
+        const w0 = weight[e], w1 = weight[e + 1], w2 = weight[e + 2], w3 = weight[e + 3];
+        const x0 = columns[e] * batch, x1 = columns[e + 1] * batch;
+        const x2 = columns[e + 2] * batch, x3 = columns[e + 3] * batch;
+        for (let b = 0; b < batch; b++) {
+          out[to + b] += w0 * x[x0 + b] + w1 * x[x1 + b] + w2 * x[x2 + b] + w3 * x[x3 + b];
+        }
+      }
+      for (; e < end; e++) {
         const from = columns[e] * batch, w = weight[e];
         for (let b = 0; b < batch; b++) out[to + b] += w * x[from + b];
       }
@@ -97,11 +107,14 @@ class LinearMap {
       for (let e = rows[c]; e < rows[c + 1]; e++) {
         const from = columns[e] * batch, w = weight[e];
         let product = 0;
-        for (let b = 0; b < batch; b++) product += gradient[to + b] * x[from + b];
-        this.weight.gradient[e] += product;
         if (inputGradient) {
-          for (let b = 0; b < batch; b++) inputGradient[from + b] += w * gradient[to + b];
-        }
+          for (let b = 0; b < batch; b++) {
+            const g = gradient[to + b];
+            product += g * x[from + b];
+            inputGradient[from + b] += w * g;
+          }
+        } else for (let b = 0; b < batch; b++) product += gradient[to + b] * x[from + b];
+        this.weight.gradient[e] += product;
       }
     }
   }

@@ -26,7 +26,7 @@ function startSurfaces() {
 }
 
 function surfaceSlice() {
-  const end = performance.now() + SURFACE_SLICE;
+  const end = performance.now() + (slow() ? 0.3 : 1) * SURFACE_SLICE;
   let busy = true;
   while (busy && performance.now() < end) {
     busy = false;

@@ -89,7 +89,8 @@ function evaluateNewPoints() {
 
 function trainSlice() {
   const end = performance.now() + SLICE;
-  for (let step = 0; step < STEPS_A_FRAME && trainer.running; step++) {
+  const steps = slow() ? 1 : STEPS_A_FRAME;
+  for (let step = 0; step < steps && trainer.running; step++) {
     trainOnce();
     if (performance.now() > end) break;
   }
