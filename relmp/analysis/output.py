@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class OutputFolder:
             for suffix in ("png", "pdf"):
                 atomic_write(
                     self.path / f"{name}.{suffix}",
-                    lambda part, suffix=suffix: figure.savefig(part, dpi=150, format=suffix),
+                    partial(figure.savefig, dpi=150, format=suffix),
                 )
 
     def write_json(self, name: str, values: Any) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``relmp train | predict | sweep | analyse | graphs``.
+"""The command line: ``relmp train | predict | sweep | analyse | graphs | playground``.
 
 A command is a frozen dataclass; its fields are the options. Heavy modules are imported when a
 command runs, so that help and errors appear at once.
@@ -16,6 +16,7 @@ import tyro
 from relmp.cli.analyse import AnalyseCommand
 from relmp.cli.bench import BenchCommand
 from relmp.cli.graphs import GraphsCommand
+from relmp.cli.playground import PlaygroundCommand
 from relmp.cli.predict import Predict
 from relmp.cli.train import Sweep, Train
 
@@ -34,6 +35,7 @@ Command = (
         BenchCommand,
         tyro.conf.subcommand("bench", description="Time rounds and models on this machine."),
     ]
+    | Annotated[PlaygroundCommand, tyro.conf.subcommand("playground")]
 )
 
 

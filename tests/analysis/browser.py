@@ -54,8 +54,8 @@ class Browser:
             raise RuntimeError("ChromeDriver did not answer within 10 seconds")
         self._url += f"/{session['sessionId']}"
 
-    def open(self, page: Path) -> None:
-        self._ask("POST", "/url", {"url": page.as_uri()})
+    def open(self, page: Path, fragment: str = "") -> None:
+        self._ask("POST", "/url", {"url": page.as_uri() + fragment})
 
     def run(self, script: str) -> Any:
         """What a JavaScript function body returns."""
@@ -80,6 +80,30 @@ class Browser:
         ]
         mouse = {"type": "pointer", "id": "mouse", "actions": steps}
         self._ask("POST", "/actions", {"actions": [mouse]})
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at one point of the window and release it at another."""
+        places = [{"x": round(x), "y": round(y)} for x, y in (start, end)]
+        steps = [
+            {"type": "pointerMove", "duration": 0, **places[0]},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pointerMove", "duration": 100, **places[1]},
+            {"type": "pointerUp", "button": 0},
+        ]
+        mouse = {"type": "pointer", "id": "mouse", "actions": steps}
+        self._ask("POST", "/actions", {"actions": [mouse]})
+
+    def press(self, *keys: str) -> None:
+        """Press and release keys, one after the other, where the focus is."""
+        steps = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        keyboard = {"type": "key", "id": "keyboard", "actions": steps}
+        self._ask("POST", "/actions", {"actions": [keyboard]})
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page the size of another screen."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
+        self._ask("POST", "/goog/cdp/execute", command)
 
     def screenshot(self) -> bytes:
         return base64.b64decode(self._ask("GET", "/screenshot"))
