@@ -51,6 +51,11 @@ class Registry(Generic[T]):
         return sorted(self._items)
 
     def __getitem__(self, name: str) -> T:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"A {self.kind} is given by its name, one of {', '.join(self.names())}, but "
+                f"{name!r} was given."
+            )
         if name in self._items:
             return self._items[name]
         raise ValueError(
@@ -86,7 +91,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
         if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
             raise ValueError("not a call with named arguments")
         return name.strip(), {str(w.arg): ast.literal_eval(w.value) for w in call.keywords}
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError) as error:
         raise ValueError(
             f"'{text}' cannot be read ({error}); write a name, or a name and its arguments, "
             f'such as "name(size=2)".'

@@ -63,6 +63,10 @@ class Results:
         """
         if isinstance(table, Results):
             return table
+        if not isinstance(table, pd.DataFrame):
+            raise ValueError(
+                f"A table of results is needed, but {table!r} was given; collect(FOLDER) makes one."
+            )
         if len(measures) != 2 or measures[0] == measures[1]:
             raise ValueError(
                 f"The map needs two different measures, but {list(measures)} were given; "

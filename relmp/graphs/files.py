@@ -18,6 +18,12 @@ import numpy.typing as npt
 from relmp.files import atomic_write, write_text
 from relmp.graphs.relational_graph import RelationalGraph
 
+MAX_LISTED = 2**24
+"""So far into a text a line that lists the nodes is looked for."""
+
+MAX_BYTES = 2**30
+"""So large may a file be that a graph is read from."""
+
 _TEXT = (".txt", ".csv", ".tsv", ".edges", ".edgelist", ".mtx.txt", ".dat")
 _HEADER = re.compile(r"(source|from|u|src)\W+(target|to|v|dst)\b", re.IGNORECASE)
 
@@ -66,7 +72,8 @@ def load_graph(
         name: Name of the result; that of the file by default.
 
     Raises:
-        ValueError: If the file is missing or holds no graph.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it holds no graph.
     """
     if kind not in (None, "matrix", "edges"):
         raise ValueError(f"kind must be 'matrix' or 'edges', but is {kind!r}.")
@@ -167,7 +174,12 @@ def _from_file(
 ) -> RelationalGraph:
     name = name or path.stem
     if not path.is_file():
-        raise ValueError(f"There is no file '{path}'.")
+        raise FileNotFoundError(f"There is no file '{path}'.")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(
+            f"'{path.name}' has {path.stat().st_size / 2**20:,.0f} MiB; graphs are read from files "
+            f"of up to {MAX_BYTES / 2**20:,.0f}."
+        )
     if path.suffix in (".pkl", ".pickle", ".gpickle", ".pt", ".pth"):
         raise ValueError(
             f"'{path.name}' may hold code that would run when it is read; save the graph as "
@@ -176,11 +188,7 @@ def _from_file(
     if path.suffix == ".graphml":
         return _from_graphml(path, edge_attrs, name)
     if path.suffix == ".npy":
-        try:
-            matrix = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"'{path.name}' is no array of numbers: {error}") from None
-        return _from_matrix(matrix, name)
+        return _from_matrix(_read_array(path), name)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -190,9 +198,22 @@ def _from_file(
     return _from_text(text, path.name, kind, bool(directed), name)
 
 
+def _read_array(path: Path) -> npt.NDArray[Any]:
+    try:
+        with path.open("rb") as file:
+            matrix = np.load(file, allow_pickle=False, max_header_size=10_000)
+    except Exception as error:  # whatever a broken header makes NumPy raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"'{path.name}' is no array of numbers: {reason[:200]}") from None
+    if not isinstance(matrix, np.ndarray):
+        raise ValueError(f"'{path.name}' holds several arrays; save the one that is meant alone.")
+    return matrix
+
+
 def _from_text(
     text: str, file: str, kind: str | None, directed: bool, name: str
 ) -> RelationalGraph:
+    order = re.search(r"^# nodes: (.+)$", text[:MAX_LISTED], re.MULTILINE)
     lines = [line.split("#")[0].split("%")[0].strip() for line in text.splitlines()]
     table = [[cell for cell in re.split(r"[,;\s]+", line) if cell] for line in lines]
     filled = [row for row in table if row]
@@ -219,6 +240,7 @@ def _from_text(
         directed,
         name,
         [f"line {line} of '{file}'" for line, _ in numbered],
+        None if order is None else order[1].split(","),
     )
 
 
@@ -237,11 +259,16 @@ def _text_matrix(rows: list[list[str]], wanted: bool) -> npt.NDArray[np.float64]
 
 
 def _from_rows(
-    rows: list[list[str]], directed: bool, name: str, places: list[str] | None = None
+    rows: list[list[str]],
+    directed: bool,
+    name: str,
+    places: list[str] | None = None,
+    order: list[str] | None = None,
 ) -> RelationalGraph:
-    """From rows of source, target and attributes."""
+    """From rows of source, target and attributes; ``order`` names the nodes in theirs."""
     places = places or [f"pair {i}" for i in range(1, len(rows) + 1)]
-    labels, number = _numbered(cell for row in rows for cell in row[:2])
+    named = [cell for row in rows for cell in row[:2]]
+    labels, number = _numbered(named) if order is None else _ordered(order, named)
     seen: dict[tuple[int, int], list[float]] = {}
     for row, place in zip(rows, places, strict=True):
         edge = number[row[0]], number[row[1]]
@@ -279,6 +306,17 @@ def _numbered(names: Iterable[str]) -> tuple[list[Any], dict[str, int]]:
         distinct = list(range(distinct[-1] + 1))
     place = {value: i for i, value in enumerate(distinct)}
     return distinct, {each: place[value] for each, value in values.items()}
+
+
+def _ordered(order: list[str], named: list[str]) -> tuple[list[Any], dict[str, int]]:
+    """Labels and the number of each name, where the file lists its nodes."""
+    unknown = [name for name in named if name not in set(order)]
+    if unknown or len(set(order)) != len(order):
+        what = f"node '{unknown[0]}' is not among them" if unknown else "one is there twice"
+        raise ValueError(f"The line '# nodes: ...' does not list the nodes of the edges: {what}.")
+    whole = all(re.fullmatch(r"-?\d+", each) for each in order)
+    labels: list[Any] = [int(each) for each in order] if whole else list(order)
+    return labels, {each: i for i, each in enumerate(order)}
 
 
 def _needed(labels: list[Any]) -> list[Any] | None:
@@ -353,6 +391,8 @@ def _edge_list_of(graph: RelationalGraph) -> str:
         if u != v or attr is not None or u in lonely:
             values = [] if attr is None else [f"{value:.17g}" for value in attr[e]]
             lines.append(",".join([str(names[u]), str(names[v]), *values]))
+    if graph.labels is not None:  # which node comes first is not to be seen from the edges
+        lines.insert(0, f"# nodes: {','.join(map(str, graph.labels))}")
     columns = [] if attr is None else [f"attr_{d}" for d in range(attr.shape[1])]
     return "\n".join([",".join(["source", "target", *columns]), *lines]) + "\n"
 

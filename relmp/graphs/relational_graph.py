@@ -13,6 +13,8 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from relmp.graphs.size import MAX_LABELLED
+
 if TYPE_CHECKING:
     import torch
     from torch_geometric.data import Data
@@ -64,10 +66,13 @@ class RelationalGraph:
         name: str = "",
         generator: GeneratorCall | None = None,
     ) -> None:
-        if num_nodes < 1:
+        is_whole = isinstance(num_nodes, int | np.integer) and not isinstance(num_nodes, bool)
+        if not is_whole or not 1 <= num_nodes <= MAX_LABELLED:
             raise ValueError(
-                f"A relational graph needs at least one node, but num_nodes is {num_nodes}."
+                f"A relational graph needs at least one node, and at most {MAX_LABELLED:,}, but "
+                f"num_nodes is {num_nodes!r}."
             )
+        num_nodes = int(num_nodes)
         edges = _checked_edges(num_nodes, edge_index)
         attr = _checked_attributes(edges.shape[1], edge_attr)
         edges, attr = _with_self_loops(num_nodes, edges, attr, self_loop_attr)

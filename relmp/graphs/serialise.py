@@ -64,8 +64,12 @@ def graph_from_text(text: str) -> RelationalGraph:
             call = ast.Call(call, [], [])
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise ValueError("not a call with named arguments")
+        if any(word.arg in (None, "generator", "name") for word in call.keywords):
+            raise ValueError("not a call with arguments of the generator")
+        if len({word.arg for word in call.keywords}) < len(call.keywords):
+            raise ValueError("an argument is there twice")
         params = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError) as error:
         raise ValueError(
             f"'{text}' is no graph ({error}); write a generator and its arguments, such as "
             f'"ws_flex(n=64, k=8.5, p=0.2, seed=3)".'

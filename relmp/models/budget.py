@@ -9,12 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relmp.checks import check_whole
 from relmp.graphs import RelationalGraph
 from relmp.models.blocks import check_widths, stage_widths
 from relmp.models.cost import Classifier, Widths
 from relmp.models.efficientnet import SqueezeExcitation
-from relmp.models.factory import check_options, create_model, models
+from relmp.models.factory import (
+    MAX_CHANNELS,
+    check_channels,
+    check_options,
+    create_model,
+    models,
+)
 from relmp.rounds import Round, resolve_message
+
+MAX_WIDENING = 32
+"""A model over a graph is at most so many times as wide as the complete-graph model."""
 
 
 def count_flops(model: nn.Module, input_shape: Sequence[int]) -> int:
@@ -31,6 +41,7 @@ def count_flops(model: nn.Module, input_shape: Sequence[int]) -> int:
         ValueError: If the model does not take such an image.
         NotImplementedError: If it has a message that does not say what it costs.
     """
+    input_shape = as_shape(input_shape)
     total = 0
 
     def count(module: nn.Module, _: Any, output: Tensor) -> None:
@@ -105,8 +116,10 @@ def matched_options(
             f"Model '{name}' cannot be matched to a budget, since {cls.__name__} does not list "
             f"what its layers cost; derive it from relmp.models.Classifier."
         )
+    check_channels({**options, "width": width})
     baseline = stage_widths(width, cls.BASELINE_WIDTHS)
     if input_shape is not None:
+        input_shape = as_shape(input_shape)
         options = cls.input_options(input_shape) | options
     options = cls.match_options(graph, baseline[0]) | options
     check_options(name, cls, options)
@@ -121,6 +134,12 @@ def matched_options(
         cls.flops(None, baseline, **known),
         rescales=cls.WIDTH_RESCALES,
     )
+    if widths[0] > MAX_WIDENING * baseline[0]:
+        raise ValueError(
+            f"With this message and graph the model would have to be {widths[0]:,} channels "
+            f"wide, over {MAX_WIDENING} times the {baseline[0]:,} of the complete-graph model, to "
+            f"cost as much; choose a smaller width, or a message that costs more."
+        )
     check_widths(graph, cls.layers(widths, **known))
     return options | {"width": widths[0] if len(widths) == 1 else list(widths)}
 
@@ -181,6 +200,20 @@ def _moved(
     return widths
 
 
+def as_shape(value: Any) -> tuple[int, ...]:
+    """The shape of an image, also from one number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    shape = (value,) if isinstance(value, int) else value
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
+        raise ValueError(f"input_shape is (C, H, W) or (C,), but is {value!r}.")
+    for size in shape:
+        check_whole("input_shape", size, 1, MAX_CHANNELS)
+    return tuple(shape)
+
+
 def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[..., None]) -> None:
     """Run an image of zeros through a model in evaluation mode, and call ``hook`` for the layers.
 
@@ -190,6 +223,8 @@ def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[.
     Raises:
         ValueError: If the model does not take such an image.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"A model is needed, but {model!r} was given.")
     modes = {module: module.training for module in model.modules()}
     inside: set[nn.Module] = set()
     handles = []

@@ -10,12 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from relmp.checks import check_whole
 from relmp.fingerprint import code_fingerprint
 from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.graphs.serialise import graph_from_dict, graph_to_dict
 from relmp.registry import Registry
 from relmp.rounds.messages.names import is_known, message_text, resolve_message
+
+MAX_CHANNELS = 2**20
+"""So many channels, features or classes may a layer have."""
 
 models: Registry[type[nn.Module]] = Registry("model")
 
@@ -133,8 +137,9 @@ def create_model(
     check_options(name, cls, options)
     if graph is not None:
         require_graph(graph)
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, but is {num_classes}.")
+    check_whole("num_classes", num_classes, 1, MAX_CHANNELS)
+    check_whole("seed", seed, 0, 2**63)
+    check_channels(options)
     if "message" in options:
         options = options | {"message": resolve_message(options["message"])}
     with torch.random.fork_rng(devices=[]):
@@ -142,6 +147,15 @@ def create_model(
         model = cls(graph, num_classes, **options)
     model.config = ModelConfig(name, graph, num_classes, seed, options)  # type: ignore[assignment]
     return model
+
+
+def check_channels(options: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` unless options that count channels are numbers that a machine holds."""
+    for name in ("width", "stem_width", "in_features", "in_channels"):
+        value = options.get(name)
+        several = list(value) if isinstance(value, list | tuple) else [value]
+        for count in several if value is not None else ():
+            check_whole(name, count, 1, MAX_CHANNELS)
 
 
 def check_options(name: str, cls: type[nn.Module], options: Mapping[str, Any]) -> None:

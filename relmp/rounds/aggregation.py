@@ -56,13 +56,15 @@ def resolve_aggregation(aggr: Aggr, channels: int, degrees: Tensor | None = None
     elif isinstance(aggr, Sequence) and aggr:
         members = [resolve_aggregation(member, channels, degrees) for member in aggr]
         module = MultiAggregation(members, mode="sum")
-    elif callable(aggr):
+    elif callable(aggr) and not isinstance(aggr, nn.Module):
         module = aggr(channels, degrees)
     else:
         raise ValueError(
             f"aggr must be a name, a PyG Aggregation, a callable (channels, degrees) or a list "
             f"of these, but is {aggr!r}."
         )
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"aggr must make an Aggregation, but made {module!r}.")
     _check(module, channels)
     return module
 

@@ -340,8 +340,13 @@ def _is_transformed(executor: nn.Module | None) -> bool:
 
 def _made(factory: MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:
     """The message module; a call that its signature does not take is explained."""
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise ValueError(
+            f"message= takes a class, or a callable (num_edges, in_dim, out_dim) that makes a "
+            f"module, but was given {_named(factory)}; give the class itself."
+        )
     try:
-        return factory(*sizes)
+        made = factory(*sizes)
     except TypeError as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # from within
@@ -349,3 +354,10 @@ def _made(factory: MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:
             f"A message cannot be made: {error}; it is called with (num_edges, in_dim, out_dim), "
             f"in a convolution also with kernel_size, stride, padding and dilation."
         ) from error
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"A message must be an nn.Module, but {_named(made)} was made.")
+    return made
+
+
+def _named(value: object) -> str:
+    return f"a {type(value).__name__}" if isinstance(value, nn.Module) else repr(value)

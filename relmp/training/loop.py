@@ -137,6 +137,8 @@ def predict_scores(model: nn.Module, images: Tensor, batch_size: int = 1000) -> 
 def check_batches(config: TrainConfig, images: int, processes: int) -> None:
     """Raise ``ValueError`` unless the processes can share every batch evenly."""
     size = min(config.batch_size, images)
+    if images < 2:
+        raise ValueError("Batch norm needs at least 2 training images, but there is 1.")
     if size % processes:
         raise ValueError(
             f"A batch of {size} images cannot be shared evenly by {processes} processes; choose "

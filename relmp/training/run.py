@@ -77,6 +77,8 @@ def train(
         FloatingPointError: If the loss becomes infinite or NaN.
     """
     require_model(model)
+    if not isinstance(data, str) and not hasattr(data, "training_batches"):
+        raise ValueError(f"data is the name of a data set, or one, but is {data!r}.")
     chosen = Settings.of(data if isinstance(data, str) else data.name, settings)
     with join_team(device) as (team, picked):
         with team.leader_first():

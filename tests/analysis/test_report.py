@@ -49,11 +49,14 @@ def test_page_needs_no_network_and_holds_plain_json():
 
 def test_names_cannot_break_the_page():
     table = planted_table(bowl, seed=0, graphs=12)
-    table["graph"] = "</script><b>" + table["graph"]
+    table["graph"] = "<!--<script></script><b>" + table["graph"]
     table["data"] = "<i>planted</i>"
     results = Results.of(table)
     page = write_report(results, conclude(results), {})
     assert "</script><b>" not in page
+    text = re.search(r'id="data">(.*?)</script>', page, re.DOTALL).group(1)
+    assert "<" not in text
+    assert json.loads(text)["graphs"][0]["name"].startswith("<!--<script></script><b>")
     assert "<h1>mlp on <i>" not in page
 
 

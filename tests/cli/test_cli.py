@@ -14,7 +14,7 @@ from relmp.cli import Sweep, main, run_recipe
 
 GRAPH = "ws_flex(n=16, k=4, p=0.3, seed=1)"
 SMALL = ["--width", "32", "--epochs", "2", "--train-size", "200"]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -173,9 +173,9 @@ def test_texts_that_are_no_graph(text, options, message, tmp_path):
 
 
 def test_other_bad_input(tmp_path):
-    with pytest.raises(ValueError, match="no file"):
+    with pytest.raises(FileNotFoundError, match="no file"):
         load_graph(tmp_path / "missing.txt")
-    with pytest.raises(ValueError, match="no file"):
+    with pytest.raises(FileNotFoundError, match="no file"):
         load_graph(tmp_path)
     with pytest.raises(ValueError, match="must be square"):
         load_graph(np.zeros((2, 3)))

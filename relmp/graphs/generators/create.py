@@ -12,6 +12,7 @@ from typing import Any
 import networkx as nx
 
 from relmp.graphs.relational_graph import GeneratorCall, RelationalGraph
+from relmp.graphs.size import check_size
 from relmp.registry import Registry
 
 Generator = Callable[..., "nx.Graph[Any]"]
@@ -41,13 +42,26 @@ def create_graph(generator: str | Generator, *, name: str = "", **params: Any) -
     label = generator if isinstance(generator, str) else getattr(generator, "__name__", "graph")
     signature = inspect.signature(function)
     try:
-        signature.bind(**params)
+        bound = signature.bind(**params)
     except TypeError as error:
         accepted = ", ".join(signature.parameters)
         raise ValueError(
             f"Graph generator '{label}' cannot be called so: {error}; it takes {accepted}."
         ) from None
-    graph = function(**params)
+    bound.apply_defaults()
+    check_size(label, bound.arguments)
+    try:
+        graph = function(**params)
+    except TypeError as error:
+        raise ValueError(
+            f"Graph generator '{label}' does not take these arguments ({error}); it takes "
+            f"{', '.join(signature.parameters)}."
+        ) from error
+    if not isinstance(graph, nx.Graph):
+        raise ValueError(
+            f"Graph generator '{label}' must return a networkx graph, but returned "
+            f"{type(graph).__name__}."
+        )
     call = ", ".join(f"{key}={value}" for key, value in params.items())
     return RelationalGraph.from_networkx(
         graph, name=name or f"{label}({call})", generator=GeneratorCall(label, params)
@@ -112,5 +126,11 @@ def until_connected(
 
 
 def generator_of(seed: Seed) -> random.Random:
-    """The random numbers of a seed, apart from all global state."""
+    """The random numbers of a seed, apart from all global state.
+
+    Raises:
+        ValueError: If it is neither a whole number nor a ``random.Random`` nor None.
+    """
+    if not isinstance(seed, int | random.Random | None):
+        raise ValueError(f"seed must be a whole number, but is {seed!r}.")
     return seed if isinstance(seed, random.Random) else random.Random(seed)

@@ -110,6 +110,9 @@ def stochastic_block_graph(
     sizes = [n // blocks + (block < n % blocks) for block in range(blocks)]
     p = [[p_in if a == b else p_out for b in range(blocks)] for a in range(blocks)]
 
+    # Below this networkx divides by the logarithm of a number that is 1 to all its digits.
+    p = [[0.0 if chance < 1e-15 else chance for chance in row] for row in p]
+
     def draw(rng: Any) -> nx.Graph[Any]:
         # A plain copy: networkx keeps the partition, as sets, among the graph's data.
         graph: nx.Graph[Any] = nx.Graph()
@@ -194,6 +197,6 @@ def random_in_regular_graph(n: int, k: int, seed: Seed = None) -> nx.DiGraph[Any
     graph: nx.DiGraph[Any] = nx.DiGraph()
     graph.add_nodes_from(range(n))
     for i in range(n):
-        others = [j for j in range(n) if j != i]
-        graph.add_edges_from((j, i) for j in rng.sample(others, k))
+        chosen = rng.sample(range(n - 1), k)  # of the others, which skip i
+        graph.add_edges_from((j + (j >= i), i) for j in chosen)
     return graph

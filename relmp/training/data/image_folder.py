@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ Files: TypeAlias = tuple[tuple[str, int], ...]
 """Path and label of every image."""
 
 DEFAULT_SIZE = 224
+MAX_PIXELS = 2**26
+"""Of an image file: unpacked, it takes three bytes for each."""
 MEASURED_IMAGES = 1000
 """So many training images are read to measure mean and deviation."""
 
@@ -240,10 +243,15 @@ def open_image(path: str | Path, channels: int) -> Tensor:
 
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(
+                    f"it has {image.width * image.height / 1e6:.0f} million pixels, and at most "
+                    f"{MAX_PIXELS / 1e6:.0f} are read"
+                )
             return pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"'{path}' is no image that can be read: {error}.") from error
 
 
@@ -306,16 +314,40 @@ def _stacked(items: Sequence[tuple[Tensor, int] | _Unreadable]) -> Batch | _Unre
 
 
 def _scan(folder: Path) -> tuple[tuple[str, ...], Files]:
-    from torchvision.datasets import ImageFolder
+    """Classes and files in the order of torchvision's ``ImageFolder``; ordinary files only, and
+    every folder once, however many links lead to it."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    try:
-        found = ImageFolder(str(folder))
-    except FileNotFoundError as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise FileNotFoundError(
-            f"'{folder}' is no folder of images with one subfolder a class: {reason}."
-        ) from error
-    return tuple(found.classes), tuple(found.samples)
+    problem = f"'{folder}' is no folder of images with one subfolder a class"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{problem}: there is no such folder.")
+    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    if not classes:
+        raise FileNotFoundError(f"{problem}: it has no subfolders.")
+    files = []
+    for label, name in enumerate(classes):
+        found = [path for path in _walk(folder / name) if path.lower().endswith(IMG_EXTENSIONS)]
+        if not found:
+            raise FileNotFoundError(f"{problem}: class '{name}' has no images.")
+        files += [(path, label) for path in found]
+    return tuple(classes), tuple(files)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    seen: set[str] = set()
+    tree = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        tree.append((root, names))
+    for root, names in sorted(tree):
+        for name in sorted(names):
+            path = os.path.join(root, name)  # noqa: PTH118  (a million of them)
+            if os.path.isfile(path):  # noqa: PTH113  (no pipe, which would be waited for)
+                yield path
 
 
 def _split(files: Files, classes: int) -> tuple[Files, Files]:
