@@ -1,4 +1,5 @@
-# make sweep      the whole pipeline on digits, in minutes; writes runs/quick/
+# make sweep      which graphs make good networks, in minutes; writes runs/quick/
+# make control    the same from scaled initial weights: what the answer rests on
 # make test       the tests
 # make test-all   also the slow ones
 # make lint       style and types
@@ -15,10 +16,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 RUN := PYTHONPATH=$(CURDIR) $(BIN)/python
 PINS := $(VENV)/.pins-$(shell cat requirements.txt Makefile | cksum | cut -d' ' -f1)
 
-.PHONY: sweep test test-all lint wheel environment
+.PHONY: sweep control test test-all lint wheel environment
 
 sweep: environment
 	$(RUN) experiments/recipes/quick.py
+
+control: environment
+	$(RUN) experiments/recipes/quick.py --control
 
 test: environment
 	$(RUN) -m pytest -m "not slow"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relmp.analysis import analyse as analyse
+    from relmp.analysis import best_over as best_over
     from relmp.analysis import find_sweet_spot as find_sweet_spot
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
     from relmp.analysis import summarise as summarise
@@ -125,7 +126,7 @@ _HOMES = {
         "train",
     ),
     "relmp.sweep": ("collect", "grid", "over_graphs", "run_plan", "run_sweep"),
-    "relmp.analysis": ("analyse", "find_sweet_spot", "plot_sweet_spot", "summarise"),
+    "relmp.analysis": ("analyse", "best_over", "find_sweet_spot", "plot_sweet_spot", "summarise"),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}
 

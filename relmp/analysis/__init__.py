@@ -1,6 +1,7 @@
 """What did we learn: sweet spot, honest numbers, fits, figures and report."""
 
 from relmp.analysis.analyse import analyse
+from relmp.analysis.best_over import best_over
 from relmp.analysis.figures import plot_sweet_spot
 from relmp.analysis.results import Results
 from relmp.analysis.summary import Summary, summarise
@@ -11,6 +12,7 @@ __all__ = [
     "Summary",
     "SweetSpot",
     "analyse",
+    "best_over",
     "find_sweet_spot",
     "plot_sweet_spot",
     "summarise",

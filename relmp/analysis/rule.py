@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,15 @@ from scipy import stats
 
 from relmp.analysis.results import Array, Results
 
-GRID: dict[str, tuple[float, float]] = {"clustering": (0.0, 1 / 15), "path_length": (1.0, 3.5 / 15)}
-"""Lower edge and width of the paper's bins: 15 over C from 0 to 1, 15 over L from 1 to 4.5.
-Larger values (rings of many nodes) get further bins of the same width."""
+Grid: TypeAlias = dict[str, tuple[float, float]]
+"""Lower edge and width of the bins of each measure."""
+
+GRID: Grid = {"clustering": (0.0, 1 / 15), "path_length": (1.0, 3.5 / 15)}
+"""The paper's bins: 15 over C from 0 to 1, 15 over L from 1 to 4.5. Larger values (rings of many
+nodes) get further bins of the same width."""
+SMALL_GRID: Grid = {"clustering": (0.0, 1 / 12), "path_length": (1.0, 1.5 / 12)}
+"""Those of its graphs of 16 nodes: 12 over C, 12 over L from 1 to 2.5."""
+SMALL = 16
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Rule:
 
     Attributes:
         bins: One row a non-empty bin: column and row number, centre, graphs, seeds.
-        centres: ``[bins, 2]``.
+        centres: ``[bins, 2]``, what the rectangle is drawn around.
         average: ``[bins, graphs]``: takes errors of graphs to means of bins.
         alpha: A bin is kept unless its p-value is below this.
         correction: Which p-values decide: "none" or "tukey".
@@ -52,9 +59,13 @@ class Rule:
         bins["seeds"] = block.shape[1]
         member = np.zeros((len(bins), len(block)))
         member[grouped.ngroup(), np.arange(len(block))] = 1
+        centres = bins[list(results.measures)].to_numpy(dtype=np.float64)
+        if _is_small(results) and (bins["graphs"] == 1).all():
+            # For these the paper takes the smallest and largest C and L of the graphs it keeps.
+            centres = points[member.argmax(axis=1)]
         return cls(
             bins,
-            bins[list(results.measures)].to_numpy(dtype=np.float64),
+            centres,
             member / member.sum(axis=1, keepdims=True),
             alpha,
             correction,
@@ -83,16 +94,26 @@ def cell_numbers(
     """
     low, width = grid_of(results, measure)
     number = np.floor(np.round((values - low) * fineness / width, 9)).astype(np.int64)
-    return number if measure == "path_length" else np.minimum(number, 15 * fineness - 1)
+    if measure == "path_length":
+        return number
+    count = round(1 / width) if measure == "clustering" else 15
+    return np.minimum(number, count * fineness - 1)
 
 
 def grid_of(results: Results, measure: str) -> tuple[float, float]:
     """Lower edge and width of the bins: the paper's, or a fifteenth of the range."""
-    if measure in GRID:
-        return GRID[measure]
+    grid = SMALL_GRID if _is_small(results) else GRID
+    if measure in grid:
+        return grid[measure]
     values = results.graphs[measure]
     low, span = float(values.min()), float(values.max() - values.min())
     return low, span / 15 if span > 0 else 1.0
+
+
+def _is_small(results: Results) -> bool:
+    """Whether all graphs have as many nodes as those of the paper's EfficientNet."""
+    frame = results.graphs
+    return "num_nodes" in frame.columns and bool((frame["num_nodes"] == SMALL).all())
 
 
 def compare_with_best(values: Array, correction: str) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     import torch
 
     from relmp.training.processes import Team
+
+
+WEIGHTS = {
+    "paper": "of the paper (deviation 0.01 in linear layers)",
+    "degree": "scaled by in-degree",
+    "fan_in": "of PyTorch's dense layers",
+}
+"""What initial weights are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +39,8 @@ class TrainingOptions(TrainConfig, DataOptions):
         aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
             "softmax(learn=True)".
         execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
+        init: How weights start: as in the paper, by in-degree (activations keep their size), or
+            with the fan-in of the dense layer, as PyTorch's layers do.
         data: Data set: digits, mnist1d, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet;
             folder, for images of your own with one subfolder a class; noise, to try a large
             model.
@@ -47,6 +57,7 @@ class TrainingOptions(TrainConfig, DataOptions):
     message: str | None = None
     aggr: str = "sum"
     execution: str = "auto"
+    init: Literal["paper", "degree", "fan_in"] = "paper"
     data: str = "digits"
     data_folder: str = "data"
     download: bool = False
@@ -64,7 +75,7 @@ class TrainingOptions(TrainConfig, DataOptions):
 
     def model_options(self) -> dict[str, Any]:
         """What the rounds of the model are made of, where it is not the default."""
-        names = {"message": None, "aggr": "sum", "execution": "auto"}
+        names = {"message": None, "aggr": "sum", "execution": "auto", "init": "paper"}
         given = {name: getattr(self, name) for name in names}
         return {name: value for name, value in given.items() if value != names[name]}
 
@@ -171,11 +182,20 @@ class Sweep(TrainingOptions):
             epochs=1, batch_size=32, loop=LoopOptions(),
         )  # fmt: skip
 
+    def headline(self) -> str:
+        """What is swept, and under which settings: they decide what the map looks like."""
+        return (
+            f"{self.model} on {self.data}: {self.size} graphs of {self.nodes} nodes and the "
+            f"complete graph x {self.seeds} seeds; learning rate {self.lr:g}, {self.epochs} "
+            f"epochs, initial weights {WEIGHTS[self.init]}."
+        )
+
     def run(self) -> None:
         from relmp.analysis import analyse
         from relmp.graphs import sample_graphs
         from relmp.sweep import run_sweep
 
+        print(self.headline(), flush=True)
         settings = {name: value for name, value in self.settings().items() if name != "seed"}
         run_sweep(
             self.model,

@@ -4,7 +4,8 @@ The paper selects its sets from the design space in three steps. The graphs are 
 The plane is cut into fine bins, nine to a coarse bin along either axis, and the first graph
 in each bin stays: the largest set. Of that, the middle and the small set keep the bins in
 the centre of every third and every ninth bin. Where such a centre is empty but its
-surroundings are not, a bin nearby takes its place in the sparse region of high C.
+surroundings are not, a bin nearby takes its place, for 64 nodes in the sparse region of high C
+only. It may be there already: the middle set of 16 nodes holds two graphs twice.
 """
 
 from __future__ import annotations
@@ -37,27 +38,30 @@ class GraphSet:
         n: Number of nodes.
         size: Number of graphs.
         stride: Every how many fine bins, along either axis, there is a centre.
-        patched_above: Empty centres whose bin begins at this C or higher are replaced.
-        reach: How far away the replacement may be, in fine bins of C and of L.
     """
 
     n: int
     size: int
     stride: int = 1
-    patched_above: float = math.inf
-    reach: tuple[int, int] = (0, 0)
 
 
 PAPER_SETS = (
-    GraphSet(64, 52, 9, 0.75, (1, 3)),
-    GraphSet(64, 449, 3, 0.75, (1, 1)),
+    GraphSet(64, 52, 9),
+    GraphSet(64, 449, 3),
     GraphSet(64, 3942),
-    GraphSet(16, 48, 9, 0.0, (1, 3)),
-    # Its length is published, its rows are not: the bound on C is what gives the length.
-    GraphSet(16, 326, 3, 0.6, (1, 1)),
+    GraphSet(16, 48, 9),
+    GraphSet(16, 326, 3),
     GraphSet(16, 2698),
 )
 """The six graph sets of the paper."""
+
+COARSE = 9
+"""Fine bins to a coarse one, along either axis."""
+REPLACED_ABOVE = 0.75
+"""Empty centres whose bin reaches above this C are replaced."""
+REACH = {True: (1, 3), False: (0, 1)}
+"""How far away a replacement may be, in fine bins of C and of L: for the centre of a coarse bin,
+and for any other."""
 
 PAPER_BINS = {64: (15 * 9, 4.5), 16: (12 * 9, 2.5)}
 """Number of fine bins along either axis, and the largest L, for 64 and 16 nodes."""
@@ -132,6 +136,7 @@ def first_in_bins(space: DesignSpace) -> Integers:
 def select(c: Integers, length: Integers, chosen: GraphSet) -> Integers:
     """Which rows a set keeps, given the fine bins of C and L: centres, then replacements."""
     count, _ = PAPER_BINS[chosen.n]
+    middle = COARSE // 2 + 1
     at = {(int(a), int(b)): row for row, (a, b) in enumerate(zip(c, length, strict=True))}
     stride, centre = chosen.stride, chosen.stride // 2 + 1
     kept: list[int] = []
@@ -140,8 +145,10 @@ def select(c: Integers, length: Integers, chosen: GraphSet) -> Integers:
         for b in range(centre % stride or stride, count + 1, stride):
             if (a, b) in at:
                 kept.append(at[a, b])
-            elif (a - 1) / count >= chosen.patched_above:
-                nearby = _first_nearby(at, a, b, chosen.reach)
+                continue
+            is_coarse = a % COARSE == b % COARSE == middle
+            if stride > 1 and (a / count > REPLACED_ABOVE or (chosen.n == 16 and is_coarse)):
+                nearby = _first_nearby(at, a, b, REACH[is_coarse])
                 replaced += [] if nearby is None else [nearby]
     return np.array(sorted(kept) + replaced, dtype=np.int64)
 

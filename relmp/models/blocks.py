@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeAlias
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
 from relmp.models.cost import LayerCost, Widths
+from relmp.models.initial import Init, draw_weights
 from relmp.rounds import ChannelPartition, Conv2dMessage, Round
 from relmp.rounds.aggregation import Aggr
 
@@ -62,6 +63,8 @@ class ConvRounds:
     message: ConvMessageFactory = Conv2dMessage
     aggr: Aggr = "sum"
     execution: str = "auto"
+    made: list[nn.Module] = field(default_factory=list)
+    """What it has made."""
 
     def __call__(
         self,
@@ -84,12 +87,11 @@ class ConvRounds:
             "padding": (kernel_size - 1) // 2,
         }
         if self.graph is None:
-            return nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, bias=False, **geometry),  # type: ignore[arg-type]
-                *update,
-            )
+            dense = nn.Conv2d(in_channels, out_channels, bias=False, **geometry)  # type: ignore[arg-type]
+            self.made.append(nn.Sequential(dense, *update))
+            return self.made[-1]
         with layer_errors(name):
-            return Round(
+            layer = Round(
                 self.graph,
                 in_channels,
                 out_channels,
@@ -99,6 +101,8 @@ class ConvRounds:
                 bias=False,
                 execution=self.execution,
             )
+        self.made.append(layer)
+        return layer
 
 
 def dense_conv(
@@ -116,11 +120,11 @@ def dense_conv(
     )
 
 
-def initialise(model: nn.Module) -> None:
+def initialise(model: nn.Module, rounds: ConvRounds, init: Init) -> None:
     r"""Draw the weights outside of rounds as the paper does; rounds have drawn theirs.
 
     Convolutions from :math:`N(0, 2 / (k^2 C_{out}))`, linear layers from
-    :math:`N(0, 0.01^2)` with bias zero.
+    :math:`N(0, 0.01^2)` with bias zero; then what another ``init`` draws otherwise.
     """
     inside = {id(m) for r in model.modules() if isinstance(r, Round) for m in r.modules()}
     for module in model.modules():
@@ -133,6 +137,7 @@ def initialise(model: nn.Module) -> None:
             nn.init.normal_(module.weight, std=0.01)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    draw_weights(model, rounds.made, init)
 
 
 def stage_widths(width: int | Sequence[int] | None, baseline: Widths) -> Widths:

@@ -21,6 +21,7 @@ from relmp.models.blocks import (
 )
 from relmp.models.cost import Classifier, LayerCost, Widths
 from relmp.models.factory import models
+from relmp.models.initial import Init, check_init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -53,6 +54,8 @@ class CNN(Classifier):
             ``padding``.
         aggr: See :class:`relmp.Round`.
         execution: See :class:`relmp.Round`.
+        init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
+            :data:`relmp.models.initial.Init`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -83,8 +86,10 @@ class CNN(Classifier):
         message: ConvMessageFactory = Conv2dMessage,
         aggr: Aggr = "sum",
         execution: str = "auto",
+        init: Init = "paper",
     ) -> None:
         super().__init__()
+        init = check_init(init)
         stem_width = self.STEM_WIDTH if stem_width is None else stem_width
         self.in_channels = in_channels
         self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
@@ -110,7 +115,7 @@ class CNN(Classifier):
                 channels = out
             self.stages.append(stage)
         self.head = nn.Linear(channels, num_classes)
-        initialise(self)
+        initialise(self, rounds, init)
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels, self._strided())

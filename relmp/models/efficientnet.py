@@ -23,6 +23,7 @@ from relmp.models.blocks import (
 )
 from relmp.models.cost import Classifier, LayerCost, Widths
 from relmp.models.factory import models
+from relmp.models.initial import Init, check_init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -152,6 +153,8 @@ class EfficientNetB0(Classifier):
             ``padding``.
         aggr: See :class:`relmp.Round`.
         execution: See :class:`relmp.Round`.
+        init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
+            :data:`relmp.models.initial.Init`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -185,8 +188,10 @@ class EfficientNetB0(Classifier):
         message: ConvMessageFactory = Conv2dMessage,
         aggr: Aggr = "sum",
         execution: str = "auto",
+        init: Init = "paper",
     ) -> None:
         super().__init__()
+        init = check_init(init)
         self.in_channels = in_channels
         self.input_shape = (in_channels, 224, 224)
         self.widths = stage_widths(width, self.BASELINE_WIDTHS)
@@ -205,7 +210,7 @@ class EfficientNetB0(Classifier):
             nn.SiLU(),
         )
         self.head = nn.Linear(self.TOP_WIDTH, num_classes)
-        initialise(self)
+        initialise(self, rounds, init)
 
     def forward(self, x: Tensor) -> Tensor:
         later = [f"stages.{stage}.0" for stage, stride in enumerate(self.STRIDES) if stride == 2]

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
 from relmp.models.blocks import layer_errors
 from relmp.models.cost import Classifier, LayerCost, Widths
 from relmp.models.factory import models
-from relmp.rounds import LinearMessage, Round, initialise_by_degree
+from relmp.models.initial import Init, check_init, draw_weights
+from relmp.rounds import LinearMessage, Round
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
 
@@ -34,7 +34,7 @@ class MLP(Classifier):
         scores [B, num_classes]
 
     Only the head has a bias. All weights are drawn from :math:`N(0, 0.01^2)`, as in the paper,
-    or with ``init="degree"`` those of the rounds by :func:`relmp.initialise_by_degree`.
+    or as ``init`` says.
 
     Args:
         graph: The graph of all three rounds; None for the ordinary dense network.
@@ -45,8 +45,8 @@ class MLP(Classifier):
         message: See :class:`relmp.Round`.
         aggr: See :class:`relmp.Round`.
         execution: See :class:`relmp.Round`.
-        init: ``"paper"`` or ``"degree"``. The paper's is for linear messages; others draw their
-            own weights.
+        init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
+            :data:`relmp.models.initial.Init`.
 
     Shapes:
         - **input** ``[B, in_features]`` or ``[B, C, H, W]`` -> **output** ``[B, num_classes]``
@@ -74,12 +74,10 @@ class MLP(Classifier):
         message: MessageFactory = LinearMessage,
         aggr: Aggr = "sum",
         execution: str = "auto",
-        init: str = "paper",
+        init: Init = "paper",
     ) -> None:
-        if init not in ("paper", "degree"):
-            raise ValueError(f"init must be 'paper' or 'degree', but is '{init}'.")
         super().__init__()
-        self.init = init
+        self.init = check_init(init)
         stem_width = width if stem_width is None else stem_width
         self.input_shape = (in_features,)
         self.widths = (width,)
@@ -115,11 +113,10 @@ class MLP(Classifier):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 draw(module.weight)
-            elif isinstance(module, Round) and self.init == "degree":
-                initialise_by_degree(module, torch.relu)
             elif isinstance(module, Round) and isinstance(module.message_module, LinearMessage):
                 module.message_module.initialise(module.edges, draw)
         nn.init.zeros_(self.head.bias)
+        draw_weights(self, self.rounds, self.init)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.rounds(self.stem(x.flatten(1))))

@@ -24,6 +24,7 @@ from relmp.models.blocks import (
 )
 from relmp.models.cost import Classifier, LayerCost, Widths
 from relmp.models.factory import models
+from relmp.models.initial import Init, check_init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -207,6 +208,8 @@ class ResNet(Classifier):
             ``padding``.
         aggr: See :class:`relmp.Round`.
         execution: See :class:`relmp.Round`.
+        init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
+            :data:`relmp.models.initial.Init`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -243,8 +246,10 @@ class ResNet(Classifier):
         message: ConvMessageFactory = Conv2dMessage,
         aggr: Aggr = "sum",
         execution: str = "auto",
+        init: Init = "paper",
     ) -> None:
         super().__init__()
+        init = check_init(init)
         stem_width = self.STEM_WIDTH if stem_width is None else stem_width
         self.in_channels = in_channels
         self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
@@ -261,7 +266,7 @@ class ResNet(Classifier):
             )
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(self.widths[-1], num_classes)
-        initialise(self)
+        initialise(self, rounds, init)
 
     def _make_stem(self, stem_width: int) -> nn.Sequential:
         kernel_size, stride = (7, 2) if self.STEM_HALVES else (3, 1)

@@ -109,7 +109,36 @@ class Images:
         """``x [E, B, c, H, W]`` times ``factor [E, B]``."""
         return x * factor[:, :, None, None, None]
 
+    def before(self) -> tuple[int, int]:
+        """Rows and columns of zeros in front of an image."""
+        spans = self._spans()
+        if self.padding == "same":
+            return spans[0] // 2, spans[1] // 2
+        return (0, 0) if isinstance(self.padding, str) else self.padding
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what images of this size are turned into.
+
+        Raises:
+            ValueError: If they are smaller than the kernel.
+        """
+        padding = self._spans() if self.padding == "same" else [2 * p for p in self.before()]
+        room = [
+            size + pad - span - 1
+            for size, pad, span in zip((height, width), padding, self._spans(), strict=True)
+        ]
+        if min(room) < 0 or min(height, width) < 1:
+            raise ValueError(
+                f"The images, {height} x {width}, are smaller than the kernel, padding included."
+            )
+        return room[0] // self.stride[0] + 1, room[1] // self.stride[1] + 1
+
+    def _spans(self) -> tuple[int, int]:
+        rows, columns = (d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True))
+        return rows, columns
+
     def _convolve(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+        self.output_size(x.size(2), x.size(3))  # torch would raise a RuntimeError
         return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, groups)
 
 

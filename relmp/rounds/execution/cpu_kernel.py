@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -17,6 +16,7 @@ from relmp.rounds.execution.linear_maps import (
     map_refusal,
     mean_degrees,
 )
+from relmp.rounds.geometry import Vectors
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
 if TYPE_CHECKING:
@@ -67,8 +67,6 @@ class CpuKernelExecution(nn.Module):
             raise ValueError(f"The compiled loops take real numbers, but were given {x.dtype}.")
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         images = x if x.dim() == 4 else x[:, :, None, None]
-        if x[:1].numel() == 0 and len(x):
-            raise ValueError(f"Only the batch may be empty, but the input is {list(x.shape)}.")
         kernels = weight if weight.dim() == 5 else weight[..., None, None]
         geometry = _geometry(message, images.size(2), images.size(3))
         out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.sizes, geometry)
@@ -97,24 +95,9 @@ def numba_refusal() -> str | None:
 
 def _geometry(message: nn.Module, height: int, width: int) -> list[int]:
     """The numbers of :class:`relmp.rounds.execution.cpu.pixels.Geometry`."""
-    if not isinstance(message, Conv2dMessage):
+    form = cast(WeightedMessage, message).geometry
+    if isinstance(form, Vectors):
         return [1, 1, 1, 1, 0, 0, 1, 1, height, width, height, width]
-    image, padding, output = (height, width), [], []
-    for axis in (0, 1):
-        span = message.dilation[axis] * (message.kernel_size[axis] - 1)
-        before, after = _padding(message.padding, axis, span)
-        room = image[axis] + before + after - span - 1
-        if room < 0:
-            raise ValueError(
-                f"The images, {height} x {width}, are smaller than the kernel, padding included."
-            )
-        padding.append(before)
-        output.append(room // message.stride[axis] + 1)
-    pairs: list[Sequence[int]] = [message.kernel_size, message.stride, padding, message.dilation]
-    return [number for pair in [*pairs, image, output] for number in pair]
-
-
-def _padding(padding: tuple[int, int] | str, axis: int, span: int) -> tuple[int, int]:
-    if isinstance(padding, str):
-        return (span // 2, span - span // 2) if padding == "same" else (0, 0)
-    return padding[axis], padding[axis]
+    output = form.output_size(height, width)
+    pairs = [form.kernel, form.stride, form.before(), form.dilation, (height, width), output]
+    return [number for pair in pairs for number in pair]

@@ -5,7 +5,8 @@ from relmp.training.data.image_data import ImageData, augmented, channel_statist
 from relmp.training.data.image_folder import FolderData
 from relmp.training.data.load import datasets, load_data
 
-from relmp.training.data import sets as sets  # isort: skip  (registers the data sets)
+from relmp.training.data import mnist1d as mnist1d  # isort: skip  (these register data sets)
+from relmp.training.data import sets as sets  # isort: skip
 
 __all__ = [
     "DataSet",

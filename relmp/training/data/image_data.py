@@ -29,7 +29,7 @@ class ImageData:
 
     Args:
         name: Its name.
-        train_images, test_images: uint8 ``[N, C, H, W]``.
+        train_images, test_images: uint8 or float32 ``[N, C, H, W]``.
         train_labels, test_labels: int64 ``[N]``, classes from 0.
         num_classes: Number of classes.
         mean, std: Of each channel, in units of the pixels, for normalisation;
@@ -202,10 +202,11 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def _check_part(data: ImageData, part: str, images: Tensor, labels: Tensor) -> None:
-    if images.dim() != 4 or images.dtype != torch.uint8 or images.shape[1:] != data.input_shape:
+    is_number = images.dtype in (torch.uint8, torch.float32)
+    if images.dim() != 4 or not is_number or images.shape[1:] != data.input_shape:
         raise ValueError(
-            f"The {part} images of {data.name} must be uint8 [N, C, H, W], all of one size, but "
-            f"are {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
+            f"The {part} images of {data.name} must be uint8 or float32 [N, C, H, W], all of one "
+            f"size, but are {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
         )
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
         raise ValueError(
@@ -213,6 +214,8 @@ def _check_part(data: ImageData, part: str, images: Tensor, labels: Tensor) -> N
             f"[{len(images)}], but are {str(labels.dtype).removeprefix('torch.')} "
             f"{list(labels.shape)}."
         )
+    if images.dtype == torch.float32 and not bool(images.isfinite().all()):
+        raise ValueError(f"The {part} images of {data.name} must be finite, but hold NaN.")
     if len(labels) == 0:
         if part == "validation":
             return
