@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from relmp.analysis.best_over import best_over as choose_best_over
 from relmp.analysis.conclusions import Conclusions, as_json, conclude
 from relmp.analysis.figures import (
     plot_best,
@@ -32,6 +33,7 @@ def analyse(
     measures: Sequence[str] = MEASURES,
     error: str = "test_error",
     epoch: int | None = None,
+    best_over: str | None = None,
     graphs: Mapping[str, RelationalGraph] | None = None,
     landmarks: Iterable[RelationalGraph] = (),
 ) -> str:
@@ -48,6 +50,8 @@ def analyse(
         measures: The two columns that span the map.
         error: The column to compare, lower is better.
         epoch: Compare at this epoch and disregard later ones; the last by default.
+        best_over: A setting that varied ("training.lr"); each graph is compared at its own value,
+            see :func:`best_over`.
         graphs: The graphs behind the table's keys, for the report to draw; a sweep's folder
             holds its own.
         landmarks: Further graphs to place on the map, such as connectomes.
@@ -62,6 +66,8 @@ def analyse(
     table, stored = (source, {}) if isinstance(source, pd.DataFrame) else _read(Path(source))
     if epoch is not None:
         table = _until(table, epoch)
+    if best_over is not None:
+        table = choose_best_over(table, best_over)
     drawn = {**stored, **(graphs or {})}
     landmarks = tuple(landmarks)
     tasks = [Results.of(rows, measures=measures, error=error) for rows in _by_task(table)]

@@ -163,13 +163,14 @@ def match_controls(
     results = Results.of(table, measures=spot.measures)
     if spot.ranges is None:
         return None
-    block = results.block
+    block = results.compared
     errors = block.to_numpy(dtype=np.float64)
     points = results.place(block.index)
     sparse = ~results.graphs.loc[block.index, "complete"].to_numpy(dtype=np.bool_)
     strata = _bands(results.graphs.loc[block.index, control][sparse], bands, sparse)
     inside = spot.contains(points)
-    observed = _difference(errors.mean(axis=1), inside, strata)
+    means = np.nanmean(errors, axis=1)
+    observed = _difference(means, inside, strata)
     if observed is None:
         return None
     rule = Rule.of(results, spot.alpha, spot.correction)
@@ -181,9 +182,8 @@ def match_controls(
             order[rows] = rng.permutation(rows)
         low, high = rule.corners(rule.kept(errors[order]))
         again = ((points >= low - 1e-9) & (points <= high + 1e-9)).all(axis=1)
-        found = _difference(errors[order].mean(axis=1), again, strata)
+        found = _difference(means[order], again, strata)
         chance.append(0.0 if found is None else found)
-    means = errors.mean(axis=1)
     used = [rows for rows in strata if inside[rows].any() and not inside[rows].all()]
     return Matched(
         control,

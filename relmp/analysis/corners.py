@@ -58,13 +58,15 @@ def bootstrap_corners(
     if spot.ranges is None:
         return None
     results = Results.of(table, measures=spot.measures)
-    block = results.block.to_numpy(dtype=np.float64)
-    seeds = block.shape[1]
-    means = block.mean(axis=1, keepdims=True)
-    residuals = ((block - means) * np.sqrt(seeds / (seeds - 1))).ravel()
+    block = results.compared.to_numpy(dtype=np.float64)
+    there = np.isfinite(block)
+    seeds = there.sum(axis=1, keepdims=True)
+    means = np.nanmean(block, axis=1, keepdims=True)
+    residuals = ((block - means) * np.sqrt(seeds / (seeds - 1)))[there]
     rule = Rule.of(results, spot.alpha, spot.correction)
     rng = np.random.default_rng(seed)
-    kept = [rule.kept(means + rng.choice(residuals, block.shape)) for _ in range(samples)]
+    gaps = np.where(there, 0.0, np.nan)
+    kept = [rule.kept(means + gaps + rng.choice(residuals, block.shape)) for _ in range(samples)]
     ends = np.array([rule.corners(one) for one in kept])
     low, high = np.percentile(ends, [2.5, 97.5], axis=0)
     return Corners(

@@ -84,9 +84,15 @@ class Results:
         runs = _usable(runs, [*measures, error], notes)
         if runs.duplicated(["graph_key", "seed"]).any():
             twice = runs[runs.duplicated(["graph_key", "seed"])].iloc[0]
+            axes = [str(name) for name in runs.columns if "." in str(name)]
+            remedy = (
+                f"runs differ in {listing(axes)}: select one value, or take each graph at its own "
+                f"(best_over='{axes[0]}', --best-over {axes[0]})."
+                if axes
+                else "a table holds every graph and seed once."
+            )
             raise ValueError(
-                f"Graph '{twice['graph']}' has two runs with seed {twice['seed']}; "
-                f"a table holds every graph and seed once."
+                f"Graph '{twice['graph']}' has two runs with seed {twice['seed']}; {remedy}"
             )
         curves = table[table["run"].isin(runs["run"])].sort_values(["run", "epoch"])
         return cls(
@@ -137,6 +143,13 @@ class Results:
         sizes = [there[order[:m]].all(axis=1).sum() * m for m in range(1, len(order) + 1)]
         seeds = sorted(order[: int(np.argmax(sizes)) + 1])
         return self.errors.loc[there[seeds].all(axis=1), seeds]
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """:attr:`block`, and the graphs that have at least two of its seeds, NaN at the others."""
+        seeds = list(self.block.columns)
+        there = self.errors[seeds].notna().sum(axis=1) >= min(2, len(seeds))
+        return self.errors.loc[there, seeds]
 
     @cached_property
     def gaps(self) -> list[str]:

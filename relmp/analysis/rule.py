@@ -25,7 +25,7 @@ SMALL = 16
 
 @dataclass(frozen=True)
 class Rule:
-    """The rule on the graphs of ``results.block``, ready to be applied to other errors of theirs.
+    """The rule on the graphs of ``results.compared``, to be applied to other errors of theirs.
 
     Attributes:
         bins: One row a non-empty bin: column and row number, centre, graphs, seeds.
@@ -44,7 +44,7 @@ class Rule:
     @classmethod
     def of(cls, results: Results, alpha: float, correction: str) -> Rule:
         """The bins that the graphs of a sweep fill."""
-        block = results.block
+        block = results.compared
         points = results.place(block.index)
         names = ("column", "row")
         columns = [
@@ -73,7 +73,16 @@ class Rule:
 
     def p_values(self, errors: Array) -> Array:
         """Of each bin being as good as the best, from errors ``[graphs, seeds]``."""
-        return compare_with_best(self.average @ errors, self.correction)
+        return compare_with_best(self.values(errors), self.correction)
+
+    def values(self, errors: Array) -> Array:
+        """``[bins, seeds]``: means over the graphs of each bin that have the seed, else NaN."""
+        if np.isfinite(errors).all():
+            return np.asarray(self.average @ errors)
+        member = (self.average > 0).astype(np.float64)
+        there = member @ np.isfinite(errors)
+        total = member @ np.nan_to_num(errors)
+        return np.asarray(np.divide(total, there, out=np.full_like(total, np.nan), where=there > 0))
 
     def kept(self, errors: Array) -> npt.NDArray[np.bool_]:
         """Which bins are not worse than the best."""
@@ -119,19 +128,26 @@ def _is_small(results: Results) -> bool:
 def compare_with_best(values: Array, correction: str) -> Array:
     """p-values of "not worse than the best bin", NaN where there is nothing to test with."""
     bins, seeds = values.shape
-    best = int(np.argmin(values.mean(axis=1)))
-    if seeds < 2 or not values.var(axis=1).any():
+    if seeds < 2 or not np.nanvar(values, axis=1).any():
         return np.full(bins, np.nan)
-    differences = values.mean(axis=1) - values[best].mean()
-    variances = values.var(axis=1, ddof=1)
+    counts, means = np.isfinite(values).sum(axis=1), np.nanmean(values, axis=1)
+    best = int(np.argmin(means))
+    differences = means - means[best]
+    variances = np.nanvar(values, axis=1, ddof=1)
+    freedom = counts - 1
+    # For equal numbers of seeds both are the usual forms; Kramer's and Student's for others.
+    share = 1 / counts + 1 / counts[best]
     if correction == "tukey":
-        q = differences / np.sqrt(variances.mean() / seeds)
-        p_values = stats.studentized_range.sf(q, max(bins, 2), bins * (seeds - 1))
+        pooled = (freedom * variances).sum() / freedom.sum()
+        q = differences / np.sqrt(pooled * share / 2)
+        p_values = stats.studentized_range.sf(q, max(bins, 2), freedom.sum())
     else:
-        pairwise = np.sqrt((variances + variances[best]) / seeds)
+        both = freedom + freedom[best]
+        spread = (freedom * variances + freedom[best] * variances[best]) / both
+        pairwise = np.sqrt(spread * share)
         # A pair without any spread differs surely, or not at all.
         surely = np.where(differences > 0, np.inf, 0.0)
         t = np.divide(differences, pairwise, out=surely, where=pairwise > 0)
-        p_values = stats.t.sf(t, 2 * (seeds - 1))
+        p_values = stats.t.sf(t, both)
     p_values[best] = 1.0
     return np.asarray(p_values, dtype=np.float64)

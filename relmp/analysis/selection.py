@@ -80,7 +80,7 @@ def choose_and_judge(
         Nadeau, Bengio, *Inference for the Generalization Error*, Machine Learning 52, 2003.
     """
     results = Results.of(table)
-    block = results.block
+    block = results.compared
     candidates = block[block.index.isin(results.sparse.index)]
     seeds = [int(column) for column in block.columns]
     if len(seeds) < 2 or candidates.empty:
@@ -90,11 +90,15 @@ def choose_and_judge(
     shown, honest, gain = [], [], []
     for half in halves:
         others = [s for s in seeds if s not in half]
-        means = candidates[list(half)].mean(axis=1)
+        judged = candidates[candidates[others].notna().any(axis=1)]
+        means = judged[list(half)].mean(axis=1)
         chosen = means.nsmallest(top).index
         shown.append(float(means[chosen].mean()))
-        honest.append(float(candidates.loc[chosen, others].to_numpy().mean()))
-        gain.append(float(baseline[others].mean()) - honest[-1])
+        errors = judged.loc[chosen, others]
+        honest.append(float(np.nanmean(errors)))
+        # Where a graph lacks a seed, it is compared on those that it has.
+        gains = baseline[others].to_numpy() - errors.to_numpy()
+        gain.append(float(np.nanmean(gains)) if np.isfinite(gains).any() else float("nan"))
     told = gain if np.isfinite(gain).all() else honest
     ratio = (len(seeds) - len(halves[0])) / len(halves[0])
     return Choice(

@@ -110,8 +110,9 @@ def summarise(table: pd.DataFrame | Results, *, error: str = "test_error") -> Su
     notes = [*results.notes]
     if results.gaps:
         notes.append(
-            f"{plural(len(results.gaps), 'graph')} without all of these seeds left out of what "
-            f"compares seeds: {listing(results.gaps)}."
+            f"{plural(len(results.gaps), 'graph', 'have')} not all of these seeds and "
+            f"{'takes' if len(results.gaps) == 1 else 'take'} part with those there are: "
+            f"{listing(results.gaps)}."
         )
     complete = results.complete
     if not len(complete):
@@ -185,14 +186,14 @@ def _against_complete(
         float((means < complete.mean() - reach).mean()),
         float((means < complete.mean() + reach).mean()),
     )
-    block = results.block.loc[results.block.index.isin(results.sparse.index)]
-    if block.shape[1] < 2 or not np.ptp(block.to_numpy()) or not np.ptp(complete):
+    block = results.compared.loc[results.compared.index.isin(results.sparse.index)]
+    if block.shape[1] < 2 or not np.nanstd(block.to_numpy()) or not np.ptp(complete):
         return share, ends, None
     # From means and deviations: graphs whose seeds all agree would upset ttest_ind.
     tests = stats.ttest_ind_from_stats(
-        block.mean(axis=1),
-        block.std(axis=1),
-        block.shape[1],
+        block.mean(axis=1).to_numpy(),
+        block.std(axis=1).to_numpy(),
+        block.count(axis=1).to_numpy(),
         complete.mean(),
         complete.std(ddof=1),
         len(complete),

@@ -121,7 +121,8 @@ def find_sweet_spot(
     measures at all: a permutation test (``dependence``) at level ``EVIDENCE``.
 
     Args:
-        table: Results of one task. Graphs that lack one of the seeds are left out.
+        table: Results of one task. Graphs that lack some of the seeds take part with those that
+            they have, at least two.
         measures: Two numeric columns.
         error: The column to compare, lower is better.
         alpha: Level of the t-tests.
@@ -137,8 +138,8 @@ def find_sweet_spot(
         raise ValueError(f"correction must be 'none' or 'tukey', but is {correction!r}.")
     results = Results.of(table, measures=measures, error=error)
     rule = Rule.of(results, alpha, correction)
-    errors = results.block.to_numpy(dtype=np.float64)
-    means = (rule.average @ errors).mean(axis=1)
+    errors = results.compared.to_numpy(dtype=np.float64)
+    means = np.nanmean(rule.values(errors), axis=1)
     p_values = rule.p_values(errors)
     bins = rule.bins.assign(
         mean=means,
@@ -156,10 +157,10 @@ def find_sweet_spot(
 
 def _evidence(results: Results, bins: pd.DataFrame) -> tuple[float, str]:
     """p-value of no dependence, and why no sweet spot can be named ("" if one can)."""
-    block = results.block
+    block = results.compared
     x, y = results.place(block.index), block.mean(axis=1).to_numpy(dtype=np.float64)
     names = " and ".join(SYMBOLS.get(measure, measure) for measure in results.measures)
-    if not np.ptp(block.to_numpy()):
+    if not np.ptp(y) and not np.ptp(results.block.to_numpy()):
         return float("nan"), f"all errors equal {y[0]:.4g}."
     if block.shape[1] < 2:
         return float("nan"), (

@@ -24,6 +24,8 @@ class AnalyseCommand:
         measures: The two columns that span the map.
         error: The column to compare, lower is better.
         epoch: Compare at this epoch; the last by default.
+        best_over: Compare each graph at its own value of a setting that varied, such as
+            training.lr, chosen on validation images and judged on other seeds.
         landmarks: Further graphs to place on the map, as the calls that make them, such as
             "ws_flex(n=64, k=8.5, p=0.2, seed=3)".
     """
@@ -33,6 +35,7 @@ class AnalyseCommand:
     measures: tuple[str, str] = ("clustering", "path_length")
     error: str = "test_error"
     epoch: int | None = None
+    best_over: str | None = None
     landmarks: tuple[str, ...] = ()
 
     def run(self) -> None:
@@ -67,6 +70,7 @@ class AnalyseCommand:
             measures=self.measures,
             error=self.error,
             epoch=self.epoch,
+            best_over=self.best_over,
             graphs=graphs,
             landmarks=[graph_from_text(text) for text in self.landmarks],
         )

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from relmp.analysis import find_sweet_spot, plot_sweet_spot
+from relmp.analysis.rule import compare_with_best
 from tests.analysis.planted import bowl, flat, planted_table
 
 
@@ -85,10 +87,11 @@ def test_other_measures_and_long_paths():
     assert find_sweet_spot(table).bins["path_length"].max() > 15
 
 
-def test_unequal_seeds_are_left_out_of_the_comparison():
+def test_graphs_with_one_seed_are_left_out_of_the_comparison():
     table = planted_table(bowl, seed=0)
-    spot = find_sweet_spot(table.drop(index=[0, 5]))
-    assert spot.bins["graphs"].sum() == 50
+    first = table["graph_key"] == table["graph_key"].iloc[0]
+    spot = find_sweet_spot(table.drop(index=table.index[first][1:]))
+    assert spot.bins["graphs"].sum() == 51
     assert spot.bins["seeds"].unique().tolist() == [4]
 
 
@@ -138,3 +141,26 @@ def test_the_small_graphs_have_bins_of_their_own(shared_data):
     assert spot.bins["kept"].sum() == good.sum()
     assert spot.clustering == (C[good].min(), C[good].max())
     assert spot.path_length == (L[good].min(), L[good].max())
+
+
+def test_a_graph_that_lacks_a_seed_takes_part_with_the_others():
+    table = planted_table(bowl, seed=3)
+    whole = find_sweet_spot(table)
+    best = whole.bins.loc[whole.bins["best"], ["column", "row"]]
+    lost = table["graph_key"].unique()[5]
+    partial = table[~((table["graph_key"] == lost) & (table["seed"] == table["seed"].max()))]
+    spot = find_sweet_spot(partial)
+    assert spot.bins["graphs"].sum() == whole.bins["graphs"].sum(), "the graph is still there"
+    assert best.equals(spot.bins.loc[spot.bins["best"], ["column", "row"]])
+
+
+def test_unequal_numbers_of_seeds_are_students_test():
+    rng = np.random.default_rng(1)
+    values = rng.normal(20, 1, (4, 6))
+    values[2, 4:] = np.nan
+    p = compare_with_best(values, "none")
+    best = int(np.argmin(np.nanmean(values, axis=1)))
+    for row in range(4):
+        if row != best:
+            a, b = (v[np.isfinite(v)] for v in (values[row], values[best]))
+            assert p[row] == pytest.approx(stats.ttest_ind(a, b, alternative="greater").pvalue)
