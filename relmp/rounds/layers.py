@@ -194,8 +194,8 @@ def keep_dense_weight(layer: Round, weight: Tensor) -> None:
 
 
 def _dense_form(layer: Round) -> tuple[WeightedMessage, DenseExecution]:
-    refusal = DenseExecution.refusal(layer)
+    refusal = DenseExecution.refusal(layer.form)
     if refusal is not None:
         raise ValueError(f"This round has no dense form: {refusal}.")
     message = cast(WeightedMessage, layer.message_module)
-    return message, DenseExecution(layer).to(message.weight.device)
+    return message, DenseExecution(layer.form).to(message.weight.device)

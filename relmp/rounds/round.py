@@ -18,6 +18,7 @@ from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.cost import flops_of
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
+from relmp.rounds.form import RoundForm
 from relmp.rounds.message import (
     Edges,
     LinearMessage,
@@ -132,7 +133,7 @@ class Round(MessagePassing):  # type: ignore[misc]
             ValueError: If the name is unknown, or this round cannot be executed so.
         """
         self._asked_execution = execution
-        self.execution, self.executor = choose_execution(self, execution)
+        self.execution, self.executor = choose_execution(self.form, execution)
         # PyG calls message_and_aggregate where this is True, message and aggregate otherwise.
         self.fuse = self.executor is not None
 
@@ -183,6 +184,13 @@ class Round(MessagePassing):  # type: ignore[misc]
             derived["out_slots"] = real.nonzero().flatten()
         for name, tensor in derived.items():
             self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def form(self) -> RoundForm:
+        """What executions need to know of this round."""
+        return RoundForm(
+            self.graph, self.in_partition, self.out_partition, self.message_module, self.aggr
+        )
 
     @property
     def edges(self) -> Edges:

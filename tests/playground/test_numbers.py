@@ -157,7 +157,7 @@ def weights_of(network: nn.Sequential, *, gradient: bool) -> list[tuple[torch.Te
         if gradient:
             weight, bias = weight.grad, bias.grad
         if isinstance(layer, Round):
-            weight = DenseExecution(layer).layout(weight)
+            weight = DenseExecution(layer.form).layout(weight)
         found.append((weight.detach(), bias.detach()))
     return found
 

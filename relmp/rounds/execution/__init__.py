@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,7 @@ from relmp.rounds.execution.cpu_kernel import CpuKernelExecution, numba_refusal
 from relmp.rounds.execution.dense import DenseExecution
 from relmp.rounds.execution.gathered import GatheredExecution
 from relmp.rounds.execution.rule import channels_a_node, crossover, kind_of
-
-if TYPE_CHECKING:
-    from relmp.rounds.round import Round
+from relmp.rounds.form import RoundForm
 
 
 class Execution(Protocol):
@@ -28,10 +26,10 @@ class Execution(Protocol):
 
     name: str
 
-    def __call__(self, layer: Round) -> nn.Module: ...
+    def __call__(self, form: RoundForm) -> nn.Module: ...
 
     @staticmethod
-    def refusal(layer: Round) -> str | None:
+    def refusal(form: RoundForm) -> str | None:
         """Why the round cannot be executed so, or None."""
 
 
@@ -44,7 +42,7 @@ EXECUTIONS: tuple[str, ...] = ("auto", MESSAGE_PASSING, *_FUSED)
 """What ``execution=`` accepts."""
 
 
-def choose_execution(layer: Round, execution: str) -> tuple[str, nn.Module | None]:
+def choose_execution(form: RoundForm, execution: str) -> tuple[str, nn.Module | None]:
     """The execution that a round gets: its name, and its module (None for message passing).
 
     Raises:
@@ -52,52 +50,61 @@ def choose_execution(layer: Round, execution: str) -> tuple[str, nn.Module | Non
     """
     if execution not in EXECUTIONS:
         raise ValueError(f"Unknown execution '{execution}'; choose one of {', '.join(EXECUTIONS)}.")
-    name = _automatic(layer) if execution == "auto" else execution
+    name = _automatic(form) if execution == "auto" else execution
     if name == MESSAGE_PASSING:
         return MESSAGE_PASSING, None
-    refusal = _FUSED[name].refusal(layer)
+    refusal = _FUSED[name].refusal(form)
     if refusal is not None:
         raise ValueError(
             f"execution='{execution}' cannot run this round: {refusal}; "
             f"use execution='{MESSAGE_PASSING}' or 'auto'."
         )
-    return name, _FUSED[name](layer).to(_weight(layer).device)
+    return name, _FUSED[name](form).to(_weight(form).device)
 
 
-def possible_executions(layer: Round) -> list[str]:
+class HasForm(Protocol):
+    """A round, as far as it matters here."""
+
+    @property
+    def form(self) -> RoundForm:
+        """What executions need to know of it."""
+
+
+def possible_executions(layer: HasForm) -> list[str]:
     """The names of all executions that can run a round."""
-    fused = [name for name, cls in _FUSED.items() if cls.refusal(layer) is None]
+    form = layer.form
+    fused = [name for name, cls in _FUSED.items() if cls.refusal(form) is None]
     return [MESSAGE_PASSING, *fused]
 
 
-def _automatic(layer: Round) -> str:
+def _automatic(form: RoundForm) -> str:
     """What ``"auto"`` takes; it depends on the round, the device and the type of its weights.
 
     On a CPU: by the table of :mod:`relmp.rounds.execution.rule`, the compiled loops, gathering,
     or the dense product; message passing where the round is not one linear map. Elsewhere: the
     dense product, or messages where a linear round is so sparse that they cost less.
     """
-    if DenseExecution.refusal(layer) is not None:
+    if DenseExecution.refusal(form) is not None:
         return MESSAGE_PASSING
-    weight, density = _weight(layer), layer.graph.density
+    weight, density = _weight(form), form.graph.density
     if weight.device.type not in ("cpu", "meta"):
-        few = kind_of(layer) == "linear" and density < channels_a_node(layer) / 100
+        few = kind_of(form) == "linear" and density < channels_a_node(form) / 100
         return MESSAGE_PASSING if few else DenseExecution.name
     if weight.dtype not in (torch.float32, torch.float64):
         return DenseExecution.name
-    row = crossover(layer)
+    row = crossover(form)
     if density <= row.cpu_kernel:
-        if CpuKernelExecution.refusal(layer) is None:
+        if CpuKernelExecution.refusal(form) is None:
             return CpuKernelExecution.name
         if (problem := numba_refusal()) is not None:
             _warn_once(problem)
-    if density <= row.gathered and GatheredExecution.refusal(layer) is None:
+    if density <= row.gathered and GatheredExecution.refusal(form) is None:
         return GatheredExecution.name
     return DenseExecution.name
 
 
-def _weight(layer: Round) -> Tensor:
-    return cast(Tensor, layer.message_module.weight)
+def _weight(form: RoundForm) -> Tensor:
+    return cast(Tensor, form.message.weight)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,9 @@ from relmp.rounds.execution.linear_maps import (
     map_refusal,
     mean_degrees,
 )
+from relmp.rounds.form import RoundForm
 from relmp.rounds.geometry import Vectors
 from relmp.rounds.message import LinearMessage, WeightedMessage
-
-if TYPE_CHECKING:
-    from relmp.rounds.round import Round
 
 
 class CpuKernelExecution(nn.Module):
@@ -36,25 +34,25 @@ class CpuKernelExecution(nn.Module):
     name = "cpu_kernel"
 
     @staticmethod
-    def refusal(layer: Round) -> str | None:
+    def refusal(form: RoundForm) -> str | None:
         """Why this round cannot be executed so, or None."""
-        if not isinstance(layer.message_module, LinearMessage | Conv2dMessage):
-            return f"{type(layer.message_module).__name__} is not a matrix or kernel for every edge"
-        return map_refusal(layer) or layer_refusal(layer) or numba_refusal()
+        if not isinstance(form.message, LinearMessage | Conv2dMessage):
+            return f"{type(form.message).__name__} is not a matrix or kernel for every edge"
+        return map_refusal(form) or layer_refusal(form) or numba_refusal()
 
-    def __init__(self, layer: Round) -> None:
+    def __init__(self, form: RoundForm) -> None:
         super().__init__()
         from relmp.rounds.execution.cpu.tables import graph_table
 
-        weight = cast(Tensor, layer.message_module.weight)
-        sides = (layer.in_partition, layer.out_partition)
-        table = graph_table(layer.graph, *sides, weight[0, 0, 0].numel())
+        weight = cast(Tensor, form.message.weight)
+        sides = (form.in_partition, form.out_partition)
+        table = graph_table(form.graph, *sides, weight[0, 0, 0].numel())
         self.register_buffer("table", table, persistent=False)
         self.table: Tensor
-        self.register_buffer("degrees", mean_degrees(layer), persistent=False)
+        self.register_buffer("degrees", mean_degrees(form), persistent=False)
         self.degrees: Tensor | None
-        channels = [layer.in_channels, layer.out_channels, weight.size(2), weight.size(1)]
-        self.sizes = [*channels, layer.graph.num_nodes, layer.graph.num_edges]
+        channels = [form.in_channels, form.out_channels, weight.size(2), weight.size(1)]
+        self.sizes = [*channels, form.graph.num_nodes, form.graph.num_edges]
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.cpu.operators import round_forward
@@ -73,9 +71,9 @@ class CpuKernelExecution(nn.Module):
         return out.to(x.dtype).view(*out.shape[: x.dim()])
 
 
-def layer_refusal(layer: Round) -> str | None:
+def layer_refusal(form: RoundForm) -> str | None:
     """Why the weights of this round are not for a CPU, or None."""
-    weight = cast(Tensor, layer.message_module.weight)
+    weight = cast(Tensor, form.message.weight)
     if weight.device.type not in ("cpu", "meta"):
         return f"its weights are on {weight.device.type}"
     if not weight.dtype.is_floating_point:

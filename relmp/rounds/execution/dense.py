@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from relmp.rounds.execution.linear_maps import divided, map_refusal, mean_degrees
-
-if TYPE_CHECKING:
-    from relmp.rounds.round import Round
+from relmp.rounds.form import RoundForm
 
 
 class DenseExecution(nn.Module):
@@ -26,31 +24,31 @@ class DenseExecution(nn.Module):
     """It consists of PyTorch's own operators, which ``torch.func`` transforms."""
 
     @staticmethod
-    def refusal(layer: Round) -> str | None:
+    def refusal(form: RoundForm) -> str | None:
         """Why this round cannot be executed so, or None."""
-        return map_refusal(layer)
+        return map_refusal(form)
 
-    def __init__(self, layer: Round) -> None:
+    def __init__(self, form: RoundForm) -> None:
         super().__init__()
-        self.shape = (layer.out_channels, layer.in_channels)
-        self.nodes = layer.graph.num_nodes
-        self.register_buffer("degrees", mean_degrees(layer), persistent=False)
+        self.shape = (form.out_channels, form.in_channels)
+        self.nodes = form.graph.num_nodes
+        self.register_buffer("degrees", mean_degrees(form), persistent=False)
         self.degrees: Tensor | None
         # Where all blocks are there and equal, laying out is a transposition: no table.
-        even = layer.in_partition.is_even and layer.out_partition.is_even
-        places = None if layer.graph.is_complete and even else self._places(layer)
+        even = form.in_partition.is_even and form.out_partition.is_even
+        places = None if form.graph.is_complete and even else self._places(form)
         self.register_buffer("places", places, persistent=False)
         self.places: Tensor | None
 
-    def _places(self, layer: Round) -> Tensor:
+    def _places(self, form: RoundForm) -> Tensor:
         """``[E, out_dim, in_dim]``: where every weight lies in the flat matrix."""
-        edges = layer.edge_index
-        rows = torch.from_numpy(layer.out_partition.slots)[edges[1]]
-        columns = torch.from_numpy(layer.in_partition.slots)[edges[0]]
-        places = rows[:, :, None] * layer.in_channels + columns[:, None, :]
+        edges = form.edge_index
+        rows = torch.from_numpy(form.out_partition.slots)[edges[1]]
+        columns = torch.from_numpy(form.in_partition.slots)[edges[0]]
+        places = rows[:, :, None] * form.in_channels + columns[:, None, :]
         # All padding goes to one place behind the matrix, which is cut off.
-        padded = (rows == layer.out_channels)[:, :, None] | (columns == layer.in_channels)[:, None]
-        places[padded] = layer.out_channels * layer.in_channels
+        padded = (rows == form.out_channels)[:, :, None] | (columns == form.in_channels)[:, None]
+        places[padded] = form.out_channels * form.in_channels
         return places
 
     def layout(self, weight: Tensor) -> Tensor:

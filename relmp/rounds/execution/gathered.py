@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,10 +15,8 @@ from relmp.rounds.execution.linear_maps import (
     map_refusal,
     mean_degrees,
 )
+from relmp.rounds.form import RoundForm
 from relmp.rounds.message import LinearMessage, WeightedMessage
-
-if TYPE_CHECKING:
-    from relmp.rounds.round import Round
 
 MAX_PADDING = 4.0
 """The largest number of places an edge may take: nodes are padded to the largest degree."""
@@ -51,24 +49,24 @@ class GatheredExecution(nn.Module):
     name = "gathered"
 
     @staticmethod
-    def refusal(layer: Round) -> str | None:
+    def refusal(form: RoundForm) -> str | None:
         """Why this round cannot be executed so, or None."""
-        if not isinstance(layer.message_module, LinearMessage):
-            return f"{type(layer.message_module).__name__} is not one matrix for every edge"
-        if not layer.message_module.weight.dtype.is_floating_point:
-            return f"its weights are {layer.message_module.weight.dtype}"
-        degrees = np.stack([np.bincount(ends) for ends in layer.graph.edges])
+        if not isinstance(form.message, LinearMessage):
+            return f"{type(form.message).__name__} is not one matrix for every edge"
+        if not form.message.weight.dtype.is_floating_point:
+            return f"its weights are {form.message.weight.dtype}"
+        degrees = np.stack([np.bincount(ends) for ends in form.graph.edges])
         if degrees.max() > MAX_PADDING * degrees.mean():
             return (
                 f"its nodes have {degrees.mean():.1f} edges on average and up to "
                 f"{degrees.max()}, too few of them to pad all to the most"
             )
-        return map_refusal(layer)
+        return map_refusal(form)
 
-    def __init__(self, layer: Round) -> None:
+    def __init__(self, form: RoundForm) -> None:
         super().__init__()
-        source, target = layer.graph.edges
-        parts = (layer.in_partition, layer.out_partition)
+        source, target = form.graph.edges
+        parts = (form.in_partition, form.out_partition)
         for way, ends, partitions in (
             ("forward", (source, target), parts),
             ("backward", (target, source), parts[::-1]),
@@ -82,7 +80,7 @@ class GatheredExecution(nn.Module):
         real = edges < len(source)
         slots[edges[real]] = np.flatnonzero(real)
         self.register_buffer("slots", torch.from_numpy(slots), persistent=False)
-        self.register_buffer("degrees", mean_degrees(layer), persistent=False)
+        self.register_buffer("degrees", mean_degrees(form), persistent=False)
         self.degrees: Tensor | None
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:

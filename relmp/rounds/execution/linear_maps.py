@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from relmp.rounds.form import RoundForm
 from relmp.rounds.message import WeightedMessage
 
-if TYPE_CHECKING:
-    from relmp.rounds.round import Round
 
-
-def map_refusal(layer: Round) -> str | None:
+def map_refusal(form: RoundForm) -> str | None:
     """Why this round is not one linear map, or None."""
-    message = layer.message_module
+    message = form.message
     if not isinstance(message, WeightedMessage):
         return f"{type(message).__name__} is not one linear map for every edge"
     if not message.is_linear_map or "forward" in vars(message):
@@ -23,19 +19,19 @@ def map_refusal(layer: Round) -> str | None:
             f"{type(message).__name__} has a forward of its own, and its class does not state "
             f"is_linear_map = True beside it"
         )
-    if layer.aggr not in ("sum", "mean"):
-        return f"aggregation '{layer.aggr}' is not linear in the messages"
+    if form.aggr not in ("sum", "mean"):
+        return f"aggregation '{form.aggr}' is not linear in the messages"
     return None
 
 
-def mean_degrees(layer: Round) -> Tensor | None:
+def mean_degrees(form: RoundForm) -> Tensor | None:
     """``[E]``: by what the mean divides the weights of every edge; None for the sum.
 
     Whole numbers, so that they stay exact when the round moves to another type.
     """
-    if layer.aggr != "mean":
+    if form.aggr != "mean":
         return None
-    return torch.from_numpy(layer.graph.in_degrees)[layer.edge_index[1].cpu()]
+    return torch.from_numpy(form.graph.in_degrees)[form.edge_index[1].cpu()]
 
 
 def divided(weight: Tensor, degrees: Tensor | None) -> Tensor:

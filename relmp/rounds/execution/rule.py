@@ -15,14 +15,12 @@ import math
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
+from relmp.rounds.form import RoundForm
 from relmp.rounds.message import LinearMessage
-
-if TYPE_CHECKING:
-    from relmp.rounds.round import Round
 
 TABLE_VARIABLE = "RELMP_EXECUTION_TABLE"
 
@@ -66,26 +64,26 @@ MEASURED = (
 )
 
 
-def crossover(layer: Round) -> Crossover:
+def crossover(form: RoundForm) -> Crossover:
     """The row of the table for a linear or convolutional round."""
-    kind = kind_of(layer)
-    size = math.sqrt(layer.in_channels * layer.out_channels)
-    size = size if kind == "linear" else size / layer.graph.num_nodes
+    kind = kind_of(form)
+    size = math.sqrt(form.in_channels * form.out_channels)
+    size = size if kind == "linear" else size / form.graph.num_nodes
     rows = [row for row in table(os.environ.get(TABLE_VARIABLE)) if row.kind == kind]
     return max((row for row in rows if row.size <= size), key=lambda row: row.size)
 
 
-def kind_of(layer: Round) -> str:
+def kind_of(form: RoundForm) -> str:
     """Which rows of the table speak of a round."""
-    if isinstance(layer.message_module, LinearMessage):
+    if isinstance(form.message, LinearMessage):
         return "linear"
-    kernel = cast(Tensor, layer.message_module.weight).shape[3:]
+    kernel = cast(Tensor, form.message.weight).shape[3:]
     return "pointwise" if math.prod(kernel) == 1 else "spatial"
 
 
-def channels_a_node(layer: Round) -> float:
+def channels_a_node(form: RoundForm) -> float:
     """The node size, between that of the input and that of the output."""
-    return math.sqrt(layer.in_channels * layer.out_channels) / layer.graph.num_nodes
+    return math.sqrt(form.in_channels * form.out_channels) / form.graph.num_nodes
 
 
 @cache
