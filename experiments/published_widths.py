@@ -42,7 +42,7 @@ class Check:
                 graph = published.graphs[row.graph_key]
                 found = matched_options(name, graph=graph, num_classes=classes)["width"]
                 widths = (found,) if isinstance(found, int) else tuple(found)
-                layers = list(models[name].layers(widths, num_classes=classes))
+                layers = models[name].plan(widths, num_classes=classes).values()
                 flops = sum(layer.flops(graph) for layer in layers)
                 # Batch norm has two a channel after every layer but the last, which has a bias.
                 parameters = sum(layer.weights(graph) + 2 * layer.out_channels for layer in layers)

@@ -50,6 +50,10 @@ class Registry(Generic[T]):
         """All registered names, sorted."""
         return sorted(self._items)
 
+    def in_order(self) -> tuple[str, ...]:
+        """All registered names, in the order in which they came."""
+        return tuple(self._items)
+
     def __getitem__(self, name: str) -> T:
         if not isinstance(name, str):
             raise ValueError(

@@ -21,7 +21,7 @@ from relmp.rounds import Round, message_flops, resolve_message
 from relmp.rounds.aggregation import Aggr, resolve_aggregation
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
 from relmp.rounds.message import WeightedMessage
-from relmp.rounds.messages.names import MessageFactory
+from relmp.rounds.names import MessageFactory
 
 # Directed, with a hub and a leaf; node 4 hears itself alone. Nodes of one and of two channels
 # more, so that some slots are padding; with _MORE nodes hold other numbers before and after.

@@ -18,8 +18,8 @@ import time
 
 import networkx as nx
 
-from relmp.graphs.design_space import SEEDS, DesignSpace, sweep_design_space
 from relmp.graphs.generators.small_worlds import ws_flex_graph
+from relmp.graphs.space.design_space import SEEDS, DesignSpace, sweep_design_space
 
 
 def by_networkx(space: DesignSpace, place: tuple[int, int, int]) -> tuple[float, float]:

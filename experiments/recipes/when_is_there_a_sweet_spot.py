@@ -32,9 +32,9 @@ import pandas as pd
 import torch
 
 import relmp
-from relmp.analysis.controls import fit_nested
+from relmp.analysis.controls.matching import fit_nested
+from relmp.analysis.controls.selection import choose_and_judge
 from relmp.analysis.results import Results
-from relmp.analysis.selection import choose_and_judge
 from relmp.cli import run_recipe
 
 PARTS = ("rates", "fan_in", "long", "small", "large", "fashion")

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from relmp.graphs import RelationalGraph, create_graph
-from relmp.graphs.design_space import PROBABILITIES, degrees
+from relmp.graphs.space.design_space import PROBABILITIES, degrees
 
 _FILE = re.compile(r"names_(?P<task>.+?)(_seed\d+)?_epoch(?P<epoch>\d+)\.npy")
 # Columns of a names file that say which graph a row is about.

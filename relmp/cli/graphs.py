@@ -27,8 +27,8 @@ class List:
     def run(self) -> None:
         from relmp.graphs.connectome import connectomes
         from relmp.graphs.generators import generators
-        from relmp.graphs.graph_sets import PAPER_SETS
-        from relmp.graphs.measure import describe, measures
+        from relmp.graphs.measures import describe, measures
+        from relmp.graphs.space.graph_sets import PAPER_SETS
 
         tables = [_table("Generators", "name", "arguments", "what it is")]
         for name in generators:
@@ -63,8 +63,8 @@ class Show:
 
     def run(self) -> None:
         from relmp.graphs.connectome import connectomes
-        from relmp.graphs.gallery import EXAMPLES
         from relmp.graphs.generators import generators
+        from relmp.graphs.generators.gallery import EXAMPLES
         from relmp.graphs.parse import parse_graph
 
         if self.name in generators:
@@ -130,7 +130,7 @@ class Measure:
             raise ValueError("Give at least one graph to measure.")
         if self.out is not None:
             from relmp.files import write_csv
-            from relmp.graphs.measure import measure_graphs
+            from relmp.graphs.measures import measure_graphs
 
             write_csv(self.out, measure_graphs(graphs, self.measures))
         _print(_measure_table(graphs, self.measures))
@@ -152,7 +152,7 @@ class Sweep:
     def run(self) -> None:
         import time
 
-        from relmp.graphs.design_space import sweep_design_space
+        from relmp.graphs.space.design_space import sweep_design_space
 
         if self.out is not None and self.out.suffix not in (".parquet", ".csv"):
             raise ValueError(f"A table is written to .parquet or .csv, not '{self.out.name}'.")
@@ -192,8 +192,8 @@ class Find:
     """Write the graph to this .npy, .txt, .csv or .graphml."""
 
     def run(self) -> None:
-        from relmp.graphs.files import save_graph
-        from relmp.graphs.targets import find_graph
+        from relmp.graphs.saving import save_graph
+        from relmp.graphs.space.targets import find_graph
 
         graph = find_graph(
             self.n,
@@ -223,7 +223,7 @@ GraphsCommand = (
 
 def _measure_table(graphs: list[RelationalGraph], names: tuple[str, ...] = ()) -> Table:
     """Graphs side by side, one measure a row."""
-    from relmp.graphs.measure import measure_graphs
+    from relmp.graphs.measures import measure_graphs
 
     frame = measure_graphs(graphs, names)
     table = _table("", "measure", *[graph.name or graph.key for graph in graphs])

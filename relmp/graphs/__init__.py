@@ -2,11 +2,9 @@
 
 from relmp.graphs.coarsening import coarsen
 from relmp.graphs.connectome import connectomes, load_connectome
-from relmp.graphs.design_space import DesignSpace, sweep_design_space
-from relmp.graphs.files import load_graph, save_graph
+from relmp.graphs.files import load_graph
 from relmp.graphs.generators import create_graph, generators
-from relmp.graphs.graph_sets import sample_graphs
-from relmp.graphs.measure import measure_graphs, measures
+from relmp.graphs.measures import measure_graphs, measures
 from relmp.graphs.null_models import (
     clustering_preserving_rewire,
     degree_preserving_rewire,
@@ -14,7 +12,10 @@ from relmp.graphs.null_models import (
 )
 from relmp.graphs.parse import parse_graph
 from relmp.graphs.relational_graph import RelationalGraph
-from relmp.graphs.targets import find_graph
+from relmp.graphs.saving import save_graph
+from relmp.graphs.space.design_space import DesignSpace, sweep_design_space
+from relmp.graphs.space.graph_sets import sample_graphs
+from relmp.graphs.space.targets import find_graph
 
 __all__ = [
     "DesignSpace",

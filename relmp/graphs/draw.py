@@ -13,10 +13,10 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from relmp.graphs.design_space import sweep_design_space
-from relmp.graphs.gallery import EXAMPLES, example_graph
-from relmp.graphs.graph_sets import PAPER_BINS, paper_table
+from relmp.graphs.generators.gallery import EXAMPLES, example_graph
 from relmp.graphs.relational_graph import RelationalGraph
+from relmp.graphs.space.design_space import sweep_design_space
+from relmp.graphs.space.graph_sets import PAPER_BINS, paper_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,43 +10,43 @@ stream and reads it as Python does: ``random()`` takes 53 bits of two words, ``c
 the upper bits of as many words as it takes to fall below n.
 
 This module imports numba, so it is imported where it is needed. All kernels live in this
-one file because numba's cache on disk notices a change only in the file of the kernel that
-is called.
+one file but for those that rewire, because numba's cache on disk notices a change only in the
+file of the kernel that is called.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
-from numba.core import types
-from numba.extending import intrinsic
 
-F = TypeVar("F", bound=Callable[..., Any])
+from relmp.graphs.bits import (
+    DISCONNECTED,
+    LAST,
+    ONE,
+    Rows,
+    Words,
+    bit_count,
+    compiled,
+    lowest_bit,
+    pack_arcs,
+    random_words,
+    unpack,
+)
 
-Words = npt.NDArray[np.uint32]
-"""A stream of random words."""
-
-Rows = npt.NDArray[np.uint64]
-"""``[n, words]``: bit j of row i says whether i and j are neighbours."""
-
-
-def compiled(function: F) -> F:
-    """Compile a kernel that releases the interpreter lock, cached on disk where that works."""
-    try:
-        kernel: F = numba.njit(function, cache=True, nogil=True)
-    except RuntimeError:  # no folder that a cache may be written to
-        kernel = numba.njit(function, nogil=True)
-    return kernel
-
-
-def random_words(seed: int, count: int) -> Words:
-    """The first ``count`` 32-bit words that ``random.Random(seed)`` draws."""
-    return np.frombuffer(random.Random(seed).randbytes(4 * count), dtype="<u4")
+__all__ = [
+    "DISCONNECTED",
+    "compiled",
+    "mean_clustering",
+    "measure_ws_flex",
+    "pack",
+    "pack_arcs",
+    "random_words",
+    "sum_of_distances",
+    "unpack",
+    "ws_flex_rows",
+]
 
 
 def pack(n: int, sources: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Rows:
@@ -54,31 +54,6 @@ def pack(n: int, sources: npt.NDArray[np.int64], targets: npt.NDArray[np.int64])
     rows = np.zeros((n, (n + 63) // 64), dtype=np.uint64)
     _set_bits(rows, sources, targets)
     return rows
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def bit_count(typing_context: Any, word: Any) -> Any:
-    """How many bits of a word are set."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
-
-    return types.uint64(types.uint64), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def lowest_bit(typing_context: Any, word: Any) -> Any:
-    """The place of the lowest set bit of a word that is not zero."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], context.get_constant(types.boolean, True))
-
-    return types.uint64(types.uint64), codegen
-
-
-ONE = np.uint64(1)
-LAST = np.uint64(63)
-DISCONNECTED = -1
 
 
 @compiled
@@ -250,7 +225,7 @@ def _draw(
                 continue
             new, at = _choice(n, words, at)
             nobody_left = False
-            while at >= 0 and not nobody_left and (new == i or _linked(rows, i, new)):
+            while at >= 0 and not nobody_left and (new == i or linked(rows, i, new)):
                 new, at = _choice(n, words, at)
                 nobody_left = degree[i] >= n - 1
             if at < 0:
@@ -276,13 +251,13 @@ def _choice(n: int, words: Words, at: int) -> tuple[int, int]:
 
 
 @compiled
-def _linked(rows: Rows, i: int, j: int) -> bool:
+def linked(rows: Rows, i: int, j: int) -> bool:
     return bool((rows[i, j >> 6] >> (np.uint64(j) & LAST)) & ONE)
 
 
 @compiled
 def _link(rows: Rows, degree: npt.NDArray[np.int64], i: int, j: int) -> None:
-    if i != j and not _linked(rows, i, j):
+    if i != j and not linked(rows, i, j):
         rows[i, j >> 6] |= ONE << (np.uint64(j) & LAST)
         rows[j, i >> 6] |= ONE << (np.uint64(i) & LAST)
         degree[i] += 1
@@ -291,19 +266,11 @@ def _link(rows: Rows, degree: npt.NDArray[np.int64], i: int, j: int) -> None:
 
 @compiled
 def _unlink(rows: Rows, degree: npt.NDArray[np.int64], i: int, j: int) -> None:
-    if _linked(rows, i, j):
+    if linked(rows, i, j):
         rows[i, j >> 6] ^= ONE << (np.uint64(j) & LAST)
         rows[j, i >> 6] ^= ONE << (np.uint64(i) & LAST)
         degree[i] -= 1
         degree[j] -= 1
-
-
-def pack_arcs(n: int, source: npt.NDArray[np.int64], target: npt.NDArray[np.int64]) -> Rows:
-    """Bit j of row i says whether i -> j is an arc."""
-    rows = np.zeros((n, (n + 63) // 64), dtype=np.uint64)
-    bits = np.uint64(1) << (target.astype(np.uint64) & LAST)
-    np.bitwise_or.at(rows, (source, target >> 6), bits)
-    return rows
 
 
 def ws_flex_rows(n: int, num_edges: int, p: float, seed: int, tries: int = 100) -> Rows | None:
@@ -315,121 +282,3 @@ def ws_flex_rows(n: int, num_edges: int, p: float, seed: int, tries: int = 100) 
     while not measure_ws_flex(edges, ps, random_words(seed, count), tries, rows, C, L):
         count *= 4
     return None if np.isnan(C[0]) else rows
-
-
-def unpack(rows: Rows) -> npt.NDArray[np.int64]:
-    """``[2, E]``: both directions of every edge of these neighbour sets."""
-    bits = np.unpackbits(rows.astype("<u8").view(np.uint8), axis=1, bitorder="little")
-    return np.stack(np.nonzero(bits)).astype(np.int64)
-
-
-@compiled
-def exchange(
-    source: npt.NDArray[np.int64],
-    target: npt.NDArray[np.int64],
-    rows: Rows,
-    draws: npt.NDArray[np.int64],
-    flips: npt.NDArray[np.int64],
-    directed: bool,
-    connected: bool,
-    clustering: float,
-    tolerance: float,
-) -> int:
-    """Try one exchange for each row of ``draws``, in place; how many were made.
-
-    An exchange that breaks a stated condition is made backwards again.
-    """
-    made = 0
-    for step in range(draws.shape[0]):
-        e, f = draws[step, 0], draws[step, 1]
-        a, b = source[e], target[e]
-        c, d = source[f], target[f]
-        if not directed and flips[step]:
-            c, d = d, c
-        if a in (c, d) or b in (c, d) or _linked(rows, a, d) or _linked(rows, c, b):
-            continue
-        _exchange(rows, a, b, c, d, directed)
-        broken = connected and sum_of_distances(rows) < 0
-        if not broken and not np.isnan(clustering):
-            broken = abs(mean_clustering(rows) - clustering) > tolerance
-        if broken:
-            _exchange(rows, a, d, c, b, directed)
-            continue
-        source[e], target[e] = a, d
-        source[f], target[f] = c, b
-        made += 1
-    return made
-
-
-@compiled
-def _exchange(rows: Rows, a: int, b: int, c: int, d: int, directed: bool) -> None:
-    """Replace the arcs a -> b and c -> d by a -> d and c -> b."""
-    _toggle(rows, a, b, directed)
-    _toggle(rows, c, d, directed)
-    _toggle(rows, a, d, directed)
-    _toggle(rows, c, b, directed)
-
-
-@compiled
-def _toggle(rows: Rows, i: int, j: int, directed: bool) -> None:
-    rows[i, j >> 6] ^= ONE << (np.uint64(j) & LAST)
-    if not directed:
-        rows[j, i >> 6] ^= ONE << (np.uint64(i) & LAST)
-
-
-@compiled
-def approach(
-    rows: Rows,
-    draws: npt.NDArray[np.int64],
-    C: float,
-    L: float,
-    keep_size: bool,
-) -> None:
-    """Change an undirected graph edge by edge so that it comes nearer to C and L.
-
-    Each row of ``draws`` names two pairs of nodes. The first is unlinked if it is linked and
-    the other linked if it is not; without ``keep_size`` a single pair may be toggled too. A
-    change that disconnects the graph, or leads away, is undone. A NaN is no target.
-
-    Args:
-        rows: The neighbour sets, changed in place; the graph is connected.
-        draws: ``[steps, 5]``: two pairs of nodes, and 0 or 1 for a single toggle.
-        C: The clustering coefficient to reach.
-        L: The path length to reach.
-        keep_size: Whether the number of edges stays.
-    """
-    best = distance_to(rows, C, L)
-    for step in range(draws.shape[0]):
-        a, b, c, d, single = draws[step]
-        single = single and not keep_size
-        if (
-            a == b
-            or c == d
-            or (not single and not (_linked(rows, a, b) and not _linked(rows, c, d)))
-        ):
-            continue
-        _toggle(rows, a, b, False)
-        if not single:
-            _toggle(rows, c, d, False)
-        now = distance_to(rows, C, L)
-        if now <= best:
-            best = now
-            continue
-        _toggle(rows, a, b, False)
-        if not single:
-            _toggle(rows, c, d, False)
-
-
-@compiled
-def distance_to(rows: Rows, C: float, L: float) -> float:
-    """Largest deviation of a graph from C and L; infinite where it is disconnected."""
-    n = rows.shape[0]
-    total = sum_of_distances(rows)
-    if total < 0:
-        return float(np.inf)
-    off: float = 0.0
-    if not np.isnan(C):
-        off = max(off, abs(mean_clustering(rows) - C))
-    if not np.isnan(L):
-        off = max(off, abs(total / max(n * (n - 1), 1) - L))
-    return off

@@ -118,7 +118,7 @@ def _rewired(
     clustering: float,
     tolerance: float,
 ) -> RelationalGraph:
-    from relmp.graphs import kernels
+    from relmp.graphs import kernels, moves
 
     source, target = _single_edges(graph)
     if graph.is_directed:
@@ -131,7 +131,7 @@ def _rewired(
         count = min(left, _PIECE)
         draws = rng.integers(0, len(source), size=(count, 2))
         flips = rng.integers(0, 2, size=count)
-        kernels.exchange(
+        moves.exchange(
             source, target, rows, draws, flips, graph.is_directed, connected, clustering, tolerance
         )
         left -= count

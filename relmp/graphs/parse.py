@@ -7,8 +7,8 @@ from pathlib import Path
 from relmp.checks import did_you_mean
 from relmp.graphs.connectome import connectomes, load_connectome
 from relmp.graphs.files import load_graph
-from relmp.graphs.gallery import example_graph
 from relmp.graphs.generators import generators
+from relmp.graphs.generators.gallery import example_graph
 from relmp.graphs.relational_graph import RelationalGraph
 from relmp.graphs.serialise import graph_from_text
 

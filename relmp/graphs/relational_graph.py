@@ -13,6 +13,14 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from relmp.graphs.edges import (
+    checked_attributes,
+    checked_edges,
+    edges_of_networkx,
+    frozen,
+    in_both_directions,
+    with_self_loops,
+)
 from relmp.graphs.size import MAX_LABELLED
 
 if TYPE_CHECKING:
@@ -73,13 +81,13 @@ class RelationalGraph:
                 f"num_nodes is {num_nodes!r}."
             )
         num_nodes = int(num_nodes)
-        edges = _checked_edges(num_nodes, edge_index)
-        attr = _checked_attributes(edges.shape[1], edge_attr)
-        edges, attr = _with_self_loops(num_nodes, edges, attr, self_loop_attr)
+        edges = checked_edges(num_nodes, edge_index)
+        attr = checked_attributes(edges.shape[1], edge_attr)
+        edges, attr = with_self_loops(num_nodes, edges, attr, self_loop_attr)
         order = np.lexsort((edges[0], edges[1]))
         self._num_nodes = int(num_nodes)
-        self._edges = _frozen(edges[:, order])
-        self._attr = None if attr is None else _frozen(attr[order])
+        self._edges = frozen(edges[:, order])
+        self._attr = None if attr is None else frozen(attr[order])
         self.name = name
         self.generator = generator
         self.labels = None if labels is None else tuple(labels)
@@ -121,30 +129,12 @@ class RelationalGraph:
         Raises:
             ValueError: For a multigraph, an empty graph, or missing edge data.
         """
-        if graph.is_multigraph():
-            raise ValueError(
-                "A relational graph has at most one edge from a node to another, but a "
-                "networkx multigraph was given; merge its parallel edges first (nx.Graph(graph))."
-            )
-        index = {node: i for i, node in enumerate(graph)}
-        attrs = tuple(edge_attrs)
-        rows: list[tuple[int, int]] = []
-        values: list[list[float]] = []
-        for u, v, data in graph.edges(data=True):
-            missing = [key for key in attrs if key not in data]
-            if missing:
-                raise ValueError(f"Edge ({u}, {v}) has no attribute '{missing[0]}'.")
-            value = [float(data[key]) for key in attrs]
-            rows.append((index[u], index[v]))
-            values.append(value)
-            if not graph.is_directed() and u != v:
-                rows.append((index[v], index[u]))
-                values.append(value)
+        edges, attr, index = edges_of_networkx(graph, tuple(edge_attrs))
         labels = None if list(index) == list(range(len(index))) else index
         return cls(
             len(index),
-            np.array(rows, dtype=np.int64).reshape(-1, 2).T,
-            np.array(values, dtype=np.float64).reshape(len(rows), len(attrs)) if attrs else None,
+            edges,
+            attr,
             labels=labels,
             name=name or str(graph.graph.get("name", "")),
             generator=generator,
@@ -261,7 +251,7 @@ class RelationalGraph:
         Raises:
             ValueError: If a name is unknown.
         """
-        from relmp.graphs.measure import measure_graph
+        from relmp.graphs.measures.view import measure_graph
 
         return measure_graph(self, names)
 
@@ -273,16 +263,7 @@ class RelationalGraph:
         if not self.is_directed and self._attributes_are_symmetric():
             return self
         n = self._num_nodes
-        codes = np.concatenate(
-            [self._edges[0] * n + self._edges[1], self._edges[1] * n + self._edges[0]]
-        )
-        kept, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
-        attr = None
-        if self._attr is not None:
-            attr = np.zeros((len(kept), self._attr.shape[1]))
-            np.add.at(attr, place, np.concatenate([self._attr, self._attr]))
-            attr /= counts[:, None]
-        edges = np.stack(np.divmod(kept, n))
+        edges, attr = in_both_directions(n, self._edges, self._attr)
         return RelationalGraph(n, edges, attr, labels=self.labels, name=self.name)
 
     @property
@@ -375,59 +356,3 @@ def _rebuild(
     generator: GeneratorCall | None,
 ) -> RelationalGraph:
     return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name, generator=generator)
-
-
-def _checked_edges(num_nodes: int, edge_index: Any) -> npt.NDArray[np.int64]:
-    edges = np.asarray(edge_index)
-    if edges.size == 0:
-        edges = np.empty((2, 0), dtype=np.int64)
-    if edges.ndim != 2 or edges.shape[0] != 2 or not np.issubdtype(edges.dtype, np.integer):
-        raise ValueError(
-            f"edge_index must be integers of shape [2, E] (sources, targets), but "
-            f"{edges.dtype} of shape {list(edges.shape)} was given."
-        )
-    edges = edges.astype(np.int64)
-    if edges.size and (edges.min() < 0 or edges.max() >= num_nodes):
-        raise ValueError(
-            f"Edges must join nodes 0 to {num_nodes - 1}, but node "
-            f"{edges.min() if edges.min() < 0 else edges.max()} was given."
-        )
-    codes, counts = np.unique(edges[0] * num_nodes + edges[1], return_counts=True)
-    if (counts > 1).any():
-        u, v = divmod(int(codes[counts > 1][0]), num_nodes)
-        raise ValueError(f"Edge ({u}, {v}) was given more than once; list every edge once.")
-    return edges
-
-
-def _checked_attributes(num_edges: int, edge_attr: Any) -> npt.NDArray[np.float64] | None:
-    if edge_attr is None:
-        return None
-    attr = np.asarray(edge_attr, dtype=np.float64)
-    attr = attr[:, None] if attr.ndim == 1 else attr
-    if attr.ndim != 2 or attr.shape[0] != num_edges:
-        raise ValueError(
-            f"edge_attr must have shape [E] or [E, D] with E = {num_edges} edges as given, "
-            f"but has shape {list(attr.shape)}."
-        )
-    if not np.isfinite(attr).all():
-        raise ValueError("edge_attr must be finite, but holds NaN or infinite values.")
-    return attr
-
-
-def _with_self_loops(
-    num_nodes: int,
-    edges: npt.NDArray[np.int64],
-    attr: npt.NDArray[np.float64] | None,
-    value: float,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
-    missing = np.setdiff1d(np.arange(num_nodes), edges[0, edges[0] == edges[1]])
-    edges = np.concatenate([edges, np.stack([missing, missing])], axis=1)
-    if attr is not None:
-        attr = np.concatenate([attr, np.full((len(missing), attr.shape[1]), value)])
-    return edges, attr
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array = np.ascontiguousarray(array)
-    array.setflags(write=False)
-    return array

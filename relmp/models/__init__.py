@@ -4,15 +4,16 @@ from relmp.models import cnn as _cnn  # noqa: F401  (models register themselves)
 from relmp.models import efficientnet as _efficientnet  # noqa: F401
 from relmp.models import mlp as _mlp  # noqa: F401
 from relmp.models import resnet as _resnet  # noqa: F401
+from relmp.models.architecture import LayerSpec
 from relmp.models.budget import count_flops, count_parameters, match_flops
+from relmp.models.classifier import Classifier
 from relmp.models.convert import dense_reasons, relationalize, to_dense
-from relmp.models.cost import Classifier, LayerCost
 from relmp.models.factory import ModelConfig, create_model, models
 from relmp.models.inspection import Summary, summary, verify
 
 __all__ = [
     "Classifier",
-    "LayerCost",
+    "LayerSpec",
     "ModelConfig",
     "Summary",
     "count_flops",

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from relmp.checks import check_whole
 from relmp.graphs import RelationalGraph
-from relmp.models.blocks import check_widths, stage_widths
-from relmp.models.cost import Classifier, Widths
-from relmp.models.efficientnet import SqueezeExcitation
+from relmp.models.architecture import Widths, check_widths
+from relmp.models.blocks import stage_widths
+from relmp.models.classifier import Classifier
 from relmp.models.factory import (
     MAX_CHANNELS,
     check_channels,
@@ -140,7 +140,7 @@ def matched_options(
             f"wide, over {MAX_WIDENING} times the {baseline[0]:,} of the complete-graph model, to "
             f"cost as much; choose a smaller width, or a message that costs more."
         )
-    check_widths(graph, cls.layers(widths, **known))
+    check_widths(graph, cls.plan(widths, **known))
     return options | {"width": widths[0] if len(widths) == 1 else list(widths)}
 
 
@@ -229,7 +229,7 @@ def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[.
     inside: set[nn.Module] = set()
     handles = []
     for module in model.modules():
-        if module not in inside and isinstance(module, _LAYERS):
+        if module not in inside and _counts(module):
             handles.append(module.register_forward_hook(hook))
             inside.update(module.modules())
     like = next(model.parameters(), torch.empty(0))
@@ -250,15 +250,20 @@ def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[.
             module.training = training
 
 
-_LAYERS = (Round, SqueezeExcitation, nn.Linear, nn.Conv2d)
+def _counts(module: nn.Module) -> bool:
+    """Whether a module is counted as one layer."""
+    return isinstance(module, Round | nn.Linear | nn.Conv2d) or getattr(
+        module, "counts_flops", False
+    )
 
 
 def layer_flops(module: nn.Module, output: Tensor) -> int:
     """Multiply-adds of one layer for one image, once its output is known."""
     if isinstance(module, Round):
         return module.flops(output[0].numel() // module.out_channels)
-    if isinstance(module, SqueezeExcitation):
-        return module.flops()
+    if getattr(module, "counts_flops", False):  # it says itself
+        count: Any = module.flops
+        return int(count())
     if isinstance(module, nn.Linear):
         return module.in_features * output[0].numel()
     assert isinstance(module, nn.Conv2d)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
+from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
-    ConvRounds,
-    check_images,
-    dense_conv,
-    halved,
-    image_stem,
+    draw_stem,
     initialise,
+    make_stem,
     stage_widths,
 )
-from relmp.models.cost import Classifier, LayerCost, Widths
+from relmp.models.classifier import Classifier
 from relmp.models.factory import models
-from relmp.models.initial import Init, check_init
+from relmp.models.initial import Init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -89,45 +86,27 @@ class CNN(Classifier):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        init = check_init(init)
-        stem_width = self.STEM_WIDTH if stem_width is None else stem_width
-        self.in_channels = in_channels
         self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
         self.widths = stage_widths(width, self.BASELINE_WIDTHS)
-        rounds = ConvRounds(graph, message, aggr, execution)
-        stride = 2 if self.STEM_HALVES else 1
-        self.stem = nn.Sequential(
-            dense_conv(in_channels, stem_width, 3, stride=stride),
-            nn.BatchNorm2d(stem_width),
-            nn.ReLU(),
+        self.layers = self.plan(
+            self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width
         )
-        if self.STEM_HALVES:
-            self.stem.append(nn.MaxPool2d(3, stride=2, padding=1))
+        make = Maker(self.layers, graph, message, aggr, execution, init)
+        self.stem = make_stem(make)
         self.stages = nn.Sequential()
-        channels = stem_width
-        for number, out in enumerate(self.widths):
-            stage = nn.Sequential()
-            for depth in range(self.DEPTH):
-                name = f"stages.{number}.{depth}"
-                update = [nn.BatchNorm2d(out), nn.ReLU()]
-                stride = 2 if depth == 0 else 1
-                stage.append(rounds(name, channels, out, 3, stride=stride, update=update))
-                channels = out
-            self.stages.append(stage)
-        self.head = nn.Linear(channels, num_classes)
-        initialise(self, rounds, init)
+        for number in range(len(self.widths)):
+            rounds = [make.round(f"stages.{number}.{depth}") for depth in range(self.DEPTH)]
+            self.stages.append(nn.Sequential(*rounds))
+        self.head = make("head")
+        initialise(self)
+        make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels, self._strided())
+        check_images(x, self.layers)
         return self.head(self.stages(self.stem(x)).mean((2, 3)))
 
     @classmethod
-    def _strided(cls) -> list[str]:
-        stem = ["stem.0", "stem.3"] if cls.STEM_HALVES else []
-        return stem + [f"stages.{stage}.0" for stage in range(len(cls.BASELINE_WIDTHS))]
-
-    @classmethod
-    def layers(
+    def plan(
         cls,
         widths: Widths,
         *,
@@ -136,19 +115,15 @@ class CNN(Classifier):
         input_shape: Sequence[int] | None = None,
         stem_width: int | None = None,
         **options: Any,
-    ) -> Iterator[LayerCost]:
-        channels, height, width = input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE)
-        stem_width = cls.STEM_WIDTH if stem_width is None else stem_width
-        stem, size = image_stem(channels, stem_width, 9, (height, width), halves=cls.STEM_HALVES)
-        yield stem
-        channels = stem_width
+    ) -> Plan:
+        drawing = Drawing(input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE))
+        draw_stem(drawing, stem_width or cls.STEM_WIDTH, 3, halves=cls.STEM_HALVES)
         for number, out in enumerate(widths):
-            size = halved(f"stages.{number}.0", size)
             for depth in range(cls.DEPTH):
-                name = f"stages.{number}.{depth}"
-                yield LayerCost(name, channels, out, 9, math.prod(size), relational=True)
-                channels = out
-        yield LayerCost("head", channels, num_classes)
+                stride = 2 if depth == 0 else 1
+                drawing.conv(f"stages.{number}.{depth}", out, 3, stride=stride, relational=True)
+        drawing.linear("head", num_classes, bias=True)
+        return drawing.plan
 
 
 @models.register("small_cnn")

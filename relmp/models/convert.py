@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from relmp.graphs import RelationalGraph
-from relmp.models.blocks import layer_errors
+from relmp.models.architecture import layer_errors
 from relmp.rounds import (
     RelationalConv2d,
     RelationalLinear,
@@ -25,7 +25,7 @@ from relmp.rounds import (
     linear_map,
 )
 from relmp.rounds.aggregation import Aggr
-from relmp.rounds.messages.names import MessageFactory
+from relmp.rounds.names import MessageFactory
 
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 

@@ -2,90 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
+from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
-    ConvRounds,
-    Size,
-    check_images,
-    dense_conv,
-    halved,
     initialise,
+    make_stem,
     stage_widths,
 )
-from relmp.models.cost import Classifier, LayerCost, Widths
+from relmp.models.classifier import Classifier
 from relmp.models.factory import models
-from relmp.models.initial import Init, check_init
+from relmp.models.initial import Init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
 ExpandBy: TypeAlias = Literal["input", "stage"]
-
-
-@dataclass(frozen=True)
-class MBConvPlan:
-    """The sizes of one inverted bottleneck."""
-
-    in_channels: int
-    expanded: int
-    out_channels: int
-    kernel_size: int
-    stride: int
-
-    @property
-    def expands(self) -> bool:
-        """Whether there is a round before the depth-wise convolution."""
-        return self.expanded != self.in_channels
-
-    @property
-    def squeezed(self) -> int:
-        """Channels inside squeeze and excitation."""
-        return max(1, self.in_channels // 4)
-
-    def layers(self, name: str, size: Size) -> Iterator[LayerCost]:
-        """What the block costs for an input of this size."""
-        if self.expands:
-            pixels = math.prod(size)
-            yield LayerCost(f"{name}.expand", self.in_channels, self.expanded, 1, pixels, True)
-        if self.stride == 2:
-            size = halved(f"{name}.depthwise.0", size)
-        pixels = math.prod(size)
-        yield LayerCost(f"{name}.depthwise.0", 1, self.expanded, self.kernel_size**2, pixels)
-        squeeze = 2 * self.expanded * self.squeezed + self.expanded + self.squeezed
-        yield LayerCost(f"{name}.squeeze", 0, 0, extra=squeeze)
-        yield LayerCost(f"{name}.project", self.expanded, self.out_channels, 1, pixels, True)
-
-
-class SqueezeExcitation(nn.Module):
-    """Scales every channel by what all channels say about it.
-
-    Its multiply-adds include the biases, as in the paper's code.
-
-    Args:
-        channels: Channels of the images.
-        squeezed: Channels in between.
-    """
-
-    def __init__(self, channels: int, squeezed: int) -> None:
-        super().__init__()
-        self.scale = nn.Sequential(
-            nn.Conv2d(channels, squeezed, 1), nn.SiLU(), nn.Conv2d(squeezed, channels, 1)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.scale(x.mean((2, 3), keepdim=True)))
-
-    def flops(self) -> int:
-        """Multiply-adds of one image."""
-        return sum(parameter.numel() for parameter in self.parameters())
 
 
 class MBConv(nn.Module):
@@ -100,23 +36,18 @@ class MBConv(nn.Module):
             sum                                      where the shape stays the same
     """
 
-    def __init__(self, rounds: ConvRounds, name: str, plan: MBConvPlan) -> None:
+    def __init__(self, make: Maker, name: str) -> None:
         super().__init__()
-        width = plan.expanded
         self.expand: nn.Module = nn.Identity()
-        if plan.expands:
-            update = [nn.BatchNorm2d(width), nn.SiLU()]
-            self.expand = rounds(f"{name}.expand", plan.in_channels, width, update=update)
-        self.depthwise = nn.Sequential(
-            dense_conv(width, width, plan.kernel_size, stride=plan.stride, groups=width),
-            nn.BatchNorm2d(width),
-            nn.SiLU(),
-        )
-        self.squeeze = SqueezeExcitation(width, plan.squeezed)
-        self.project = rounds(
-            f"{name}.project", width, plan.out_channels, update=[nn.BatchNorm2d(plan.out_channels)]
-        )
-        self.has_shortcut = plan.stride == 1 and plan.in_channels == plan.out_channels
+        if f"{name}.expand" in make.plan:
+            self.expand = make.round(f"{name}.expand", nn.SiLU)
+        depthwise, project = f"{name}.depthwise.0", make.plan[f"{name}.project"]
+        self.depthwise = nn.Sequential(make(depthwise), make.norm(depthwise), nn.SiLU())
+        self.squeeze = make(f"{name}.squeeze")
+        self.project = make.round(f"{name}.project", None)
+        first = make.plan.get(f"{name}.expand", make.plan[depthwise])
+        stays = make.plan[depthwise].stride == 1
+        self.has_shortcut = stays and first.in_channels == project.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.project(self.squeeze(self.depthwise(self.expand(x))))
@@ -191,47 +122,26 @@ class EfficientNetB0(Classifier):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        init = check_init(init)
-        self.in_channels = in_channels
         self.input_shape = (in_channels, 224, 224)
         self.widths = stage_widths(width, self.BASELINE_WIDTHS)
-        rounds = ConvRounds(graph, message, aggr, execution)
-        self.stem = nn.Sequential(
-            dense_conv(in_channels, stem_width, 3, stride=2), nn.BatchNorm2d(stem_width), nn.SiLU()
-        )
-        stages = [nn.Sequential() for _ in self.DEPTHS]
-        expand_by = _expand_by(expand_by, graph)
-        for stage, block, plan in self._blocks(self.widths, stem_width, expand_by):
-            stages[stage].append(MBConv(rounds, f"stages.{stage}.{block}", plan))
-        self.stages = nn.Sequential(*stages)
-        self.top = nn.Sequential(
-            dense_conv(self.widths[-1], self.TOP_WIDTH, 1),
-            nn.BatchNorm2d(self.TOP_WIDTH),
-            nn.SiLU(),
-        )
-        self.head = nn.Linear(self.TOP_WIDTH, num_classes)
-        initialise(self, rounds, init)
+        self.layers = self.plan(
+            self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width,
+            expand_by=_expand_by(expand_by, graph),
+        )  # fmt: skip
+        make = Maker(self.layers, graph, message, aggr, execution, init)
+        self.stem = make_stem(make, nn.SiLU)
+        self.stages = nn.Sequential()
+        for stage, depth in enumerate(self.DEPTHS):
+            blocks = [MBConv(make, f"stages.{stage}.{block}") for block in range(depth)]
+            self.stages.append(nn.Sequential(*blocks))
+        self.top = nn.Sequential(make("top.0"), make.norm("top.0"), nn.SiLU())
+        self.head = make("head")
+        initialise(self)
+        make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        later = [f"stages.{stage}.0" for stage, stride in enumerate(self.STRIDES) if stride == 2]
-        check_images(x, self.in_channels, ["stem.0", *later])
+        check_images(x, self.layers)
         return self.head(self.top(self.stages(self.stem(x))).mean((2, 3)))
-
-    @classmethod
-    def _blocks(
-        cls, widths: Widths, stem_width: int, expand_by: ExpandBy
-    ) -> Iterator[tuple[int, int, MBConvPlan]]:
-        """Stage, number and sizes of all blocks."""
-        channels = stem_width
-        for stage, depth in enumerate(cls.DEPTHS):
-            expansion, out = cls.EXPANSIONS[stage], widths[stage]
-            for block in range(depth):
-                by = channels if expand_by == "input" else cls.BASELINE_WIDTHS[stage]
-                expanded = channels if expansion == 1 else expansion * by
-                stride = cls.STRIDES[stage] if block == 0 else 1
-                kernel_size = cls.KERNEL_SIZES[stage]
-                yield stage, block, MBConvPlan(channels, expanded, out, kernel_size, stride)
-                channels = out
 
     @classmethod
     def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
@@ -239,7 +149,7 @@ class EfficientNetB0(Classifier):
         return {"expand_by": "input"} if graph is not None and graph.is_complete else {}
 
     @classmethod
-    def layers(
+    def plan(
         cls,
         widths: Widths,
         *,
@@ -249,16 +159,30 @@ class EfficientNetB0(Classifier):
         stem_width: int = 32,
         expand_by: ExpandBy = "input",
         **options: Any,
-    ) -> Iterator[LayerCost]:
-        channels, height, width = input_shape or (in_channels, 224, 224)
-        size = halved("stem.0", (height, width))
-        yield LayerCost("stem.0", channels, stem_width, 9, math.prod(size))
-        for stage, block, plan in cls._blocks(widths, stem_width, expand_by):
-            name = f"stages.{stage}.{block}"
-            yield from plan.layers(name, size)
-            size = halved(name, size) if plan.stride == 2 else size
-        yield LayerCost("top.0", widths[-1], cls.TOP_WIDTH, 1, math.prod(size))
-        yield LayerCost("head", cls.TOP_WIDTH, num_classes)
+    ) -> Plan:
+        drawing = Drawing(input_shape or (in_channels, 224, 224))
+        drawing.conv("stem.0", stem_width, 3, stride=2)
+        for stage, depth in enumerate(cls.DEPTHS):
+            for block in range(depth):
+                cls._draw_block(drawing, stage, block, widths[stage], expand_by)
+        drawing.conv("top.0", cls.TOP_WIDTH)
+        drawing.linear("head", num_classes, bias=True)
+        return drawing.plan
+
+    @classmethod
+    def _draw_block(
+        cls, drawing: Drawing, stage: int, block: int, out: int, expand_by: ExpandBy
+    ) -> None:
+        name, channels = f"stages.{stage}.{block}", drawing.channels
+        by = channels if expand_by == "input" else cls.BASELINE_WIDTHS[stage]
+        expanded = channels if cls.EXPANSIONS[stage] == 1 else cls.EXPANSIONS[stage] * by
+        if expanded != channels:
+            drawing.conv(f"{name}.expand", expanded, relational=True)
+        stride = cls.STRIDES[stage] if block == 0 else 1
+        kernel_size = cls.KERNEL_SIZES[stage]
+        drawing.conv(f"{name}.depthwise.0", expanded, kernel_size, stride=stride, depthwise=True)
+        drawing.squeeze(f"{name}.squeeze", max(1, channels // 4))
+        drawing.conv(f"{name}.project", out, relational=True)
 
     @classmethod
     def flops(cls, graph: RelationalGraph | None, widths: Widths, **options: Any) -> int:

@@ -16,7 +16,7 @@ from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.graphs.serialise import graph_from_dict, graph_to_dict
 from relmp.registry import Registry
-from relmp.rounds.messages.names import is_known, message_text, resolve_message
+from relmp.rounds.names import is_known, message_text, resolve_message
 
 MAX_CHANNELS = 2**20
 """So many channels, features or classes may a layer have."""

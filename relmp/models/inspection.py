@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.models.budget import layer_flops, run_one_image
-from relmp.models.cost import Classifier
+from relmp.models.classifier import Classifier
 from relmp.rounds import Conv2dMessage, Round
 from relmp.rounds.execution import EXECUTIONS, MESSAGE_PASSING
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
-from relmp.models.blocks import layer_errors
-from relmp.models.cost import Classifier, LayerCost, Widths
+from relmp.models.architecture import Drawing, Maker, Plan, Widths
+from relmp.models.classifier import Classifier
 from relmp.models.factory import models
 from relmp.models.initial import Init, check_init, draw_weights
 from relmp.rounds import LinearMessage, Round
@@ -61,7 +61,6 @@ class MLP(Classifier):
     NUM_ROUNDS: ClassVar[int] = 3
     BASELINE_WIDTHS: ClassVar[Widths] = (512,)
     WIDTH_RESCALES: ClassVar[int] = 15
-    CONVOLUTIONAL: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -78,33 +77,18 @@ class MLP(Classifier):
     ) -> None:
         super().__init__()
         self.init = check_init(init)
-        stem_width = width if stem_width is None else stem_width
         self.input_shape = (in_features,)
         self.widths = (width,)
-        self.stem = nn.Sequential(
-            nn.Linear(in_features, stem_width, bias=False), nn.BatchNorm1d(stem_width), nn.ReLU()
-        )
-        self.rounds = nn.Sequential()
-        for number in range(self.NUM_ROUNDS):
-            in_width = stem_width if number == 0 else width
-            update = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())
-            if graph is None:
-                self.rounds.append(nn.Sequential(nn.Linear(in_width, width, bias=False), *update))
-                continue
-            with layer_errors(f"rounds.{number}"):
-                self.rounds.append(
-                    Round(
-                        graph,
-                        in_width,
-                        width,
-                        message=message,
-                        aggr=aggr,
-                        update=update,
-                        bias=False,
-                        execution=execution,
-                    )
-                )
-        self.head = nn.Linear(width, num_classes)
+        plan = self.plan(
+            self.widths, num_classes=num_classes, in_features=in_features,
+            stem_width=width if stem_width is None else stem_width,
+        )  # fmt: skip
+        make = Maker(plan, graph, message, aggr, execution)
+        self.stem = nn.Sequential(make("stem.0"), make.norm("stem.0"), nn.ReLU())
+        rounds = [make.round(f"rounds.{number}") for number in range(self.NUM_ROUNDS)]
+        self.rounds = nn.Sequential(*rounds)
+        self.head = make("head")
+        make.finish(self)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -113,9 +97,10 @@ class MLP(Classifier):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 draw(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
             elif isinstance(module, Round) and isinstance(module.message_module, LinearMessage):
                 module.message_module.initialise(module.edges, draw)
-        nn.init.zeros_(self.head.bias)
         draw_weights(self, self.rounds, self.init)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,7 +116,7 @@ class MLP(Classifier):
         return {"stem_width": width}
 
     @classmethod
-    def layers(
+    def plan(
         cls,
         widths: Widths,
         *,
@@ -139,10 +124,10 @@ class MLP(Classifier):
         in_features: int = 3072,
         stem_width: int = 512,
         **options: Any,
-    ) -> Iterator[LayerCost]:
-        (width,) = widths
-        yield LayerCost("stem.0", in_features, stem_width)
+    ) -> Plan:
+        drawing = Drawing((in_features,))
+        drawing.linear("stem.0", stem_width)
         for number in range(cls.NUM_ROUNDS):
-            in_width = stem_width if number == 0 else width
-            yield LayerCost(f"rounds.{number}", in_width, width, relational=True)
-        yield LayerCost("head", width, num_classes)
+            drawing.linear(f"rounds.{number}", widths[0], relational=True)
+        drawing.linear("head", num_classes, bias=True)
+        return drawing.plan

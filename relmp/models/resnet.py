@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,20 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
+from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
-    ConvRounds,
-    Size,
-    check_images,
-    dense_conv,
-    halved,
-    image_stem,
+    draw_stem,
     initialise,
+    make_stem,
     stage_widths,
 )
-from relmp.models.cost import Classifier, LayerCost, Widths
+from relmp.models.classifier import Classifier
 from relmp.models.factory import models
-from relmp.models.initial import Init, check_init
+from relmp.models.initial import Init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -101,84 +98,49 @@ class ResidualBlock(nn.Module):
     """A block of rounds and its shortcut; the last batch norm starts at zero.
 
     Args:
-        rounds: Makes the rounds.
-        name: Name of the block in the model.
-        convolutions: Its plan; every round is followed by batch norm and, but for the last,
-            ReLU, and a depth-wise convolution by nothing.
-        relational_projection: Whether the projection of the shortcut is a round.
+        make: Makes the layers.
+        name: Name of the block in the model; its layers are those of the plan below it. Every
+            round is followed by batch norm and, but for the last, ReLU, and a depth-wise
+            convolution by nothing.
     """
 
-    def __init__(
-        self,
-        rounds: ConvRounds,
-        name: str,
-        convolutions: Sequence[Convolution],
-        *,
-        relational_projection: bool,
-    ) -> None:
+    def __init__(self, make: Maker, name: str) -> None:
         super().__init__()
-        first, last = convolutions[0], convolutions[-1]
+        body = [layer for layer in make.plan if layer.startswith(f"{name}.body.")]
         self.body = nn.Sequential()
-        for number, c in enumerate(convolutions):
-            if c.depthwise:
-                layer: nn.Module = dense_conv(
-                    c.in_channels, c.out_channels, c.kernel_size, stride=c.stride,
-                    groups=c.in_channels,
-                )  # fmt: skip
-            else:
-                norm = nn.BatchNorm2d(c.out_channels)
-                layer = rounds(
-                    f"{name}.body.{number}", c.in_channels, c.out_channels, c.kernel_size,
-                    stride=c.stride, update=[norm] if c is last else [norm, nn.ReLU()],
-                )  # fmt: skip
-            self.body.append(layer)
-        nn.init.zeros_(norm.weight)
+        for layer in body:
+            if make.plan[layer].depthwise:
+                self.body.append(make(layer))
+                continue
+            norm = make.norm(layer)
+            self.body.append(make(layer, [norm] if layer == body[-1] else [norm, nn.ReLU()]))
+        nn.init.zeros_(norm.weight)  # type: ignore[arg-type]
         self.projection: nn.Module = nn.Identity()
-        if _projects(convolutions):
-            channels, stride = (first.in_channels, last.out_channels), _stride(convolutions)
-            norm = nn.BatchNorm2d(last.out_channels)
-            if relational_projection:
-                self.projection = rounds(
-                    f"{name}.projection", *channels, stride=stride, update=[norm]
-                )
-            else:
-                self.projection = nn.Sequential(dense_conv(*channels, 1, stride=stride), norm)
+        projection = f"{name}.projection"
+        if projection in make.plan:
+            norm = make.norm(projection)
+            layer_of = make(projection, [norm])
+            dense = not make.plan[projection].relational
+            self.projection = nn.Sequential(layer_of, norm) if dense else layer_of
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.projection(x) + self.body(x))
 
 
-def _stride(convolutions: Sequence[Convolution]) -> int:
-    return math.prod(c.stride for c in convolutions)
-
-
-def _projects(convolutions: Sequence[Convolution]) -> bool:
-    same = convolutions[0].in_channels == convolutions[-1].out_channels
-    return not same or _stride(convolutions) != 1
-
-
-def _block_layers(
-    name: str, convolutions: Sequence[Convolution], size: Size, relational_projection: bool
-) -> Iterator[LayerCost]:
-    """What a block costs for an input of this size."""
+def draw_block(
+    drawing: Drawing, name: str, convolutions: Sequence[Convolution], *, relational: bool
+) -> None:
+    """A block, its shortcut last; ``relational`` says whether a projection is a round."""
+    before = (drawing.channels, drawing.size)
     for number, c in enumerate(convolutions):
-        if c.stride == 2:
-            size = halved(f"{name}.body.{number}", size)
-        yield LayerCost(
-            f"{name}.body.{number}",
-            1 if c.depthwise else c.in_channels,
-            c.out_channels,
-            c.kernel_size**2,
-            math.prod(size),
-            relational=not c.depthwise,
-        )
-    if _projects(convolutions):
-        yield LayerCost(
-            f"{name}.projection",
-            convolutions[0].in_channels,
-            convolutions[-1].out_channels,
-            pixels=math.prod(size),
-            relational=relational_projection,
+        drawing.conv(
+            f"{name}.body.{number}", c.out_channels, c.kernel_size, stride=c.stride,
+            relational=not c.depthwise, depthwise=c.depthwise,
+        )  # fmt: skip
+    stride = math.prod(c.stride for c in convolutions)
+    if before[0] != drawing.channels or stride != 1:
+        drawing.conv(
+            f"{name}.projection", drawing.channels, stride=stride, relational=relational, of=before
         )
 
 
@@ -249,54 +211,27 @@ class ResNet(Classifier):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        init = check_init(init)
-        stem_width = self.STEM_WIDTH if stem_width is None else stem_width
-        self.in_channels = in_channels
         self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
         self.widths = stage_widths(width, self.BASELINE_WIDTHS)
-        rounds = ConvRounds(graph, message, aggr, execution)
-        self.stem = self._make_stem(stem_width)
-        stages = [nn.Sequential() for _ in self.DEPTHS]
-        for stage, block, convolutions in self._blocks(self.widths, stem_width):
-            name = f"stages.{stage}.{block}"
-            stages[stage].append(
-                ResidualBlock(
-                    rounds, name, convolutions, relational_projection=self.RELATIONAL_PROJECTION
-                )
-            )
-        self.stages = nn.Sequential(*stages)
-        self.head = nn.Linear(self.widths[-1], num_classes)
-        initialise(self, rounds, init)
-
-    def _make_stem(self, stem_width: int) -> nn.Sequential:
-        kernel_size, stride = (7, 2) if self.STEM_HALVES else (3, 1)
-        stem = nn.Sequential(
-            dense_conv(self.in_channels, stem_width, kernel_size, stride=stride),
-            nn.BatchNorm2d(stem_width),
-            nn.ReLU(),
+        self.layers = self.plan(
+            self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width
         )
-        return stem.append(nn.MaxPool2d(3, stride=2, padding=1)) if self.STEM_HALVES else stem
+        make = Maker(self.layers, graph, message, aggr, execution, init)
+        self.stem = make_stem(make)
+        self.stages = nn.Sequential()
+        for stage, depth in enumerate(self.DEPTHS):
+            blocks = [ResidualBlock(make, f"stages.{stage}.{block}") for block in range(depth)]
+            self.stages.append(nn.Sequential(*blocks))
+        self.head = make("head")
+        initialise(self)
+        make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        strided = ["stem.0", "stem.3"] if self.STEM_HALVES else []
-        later = [f"stages.{stage}.0" for stage in range(1, len(self.DEPTHS))]
-        check_images(x, self.in_channels, strided + later)
+        check_images(x, self.layers)
         return self.head(self.stages(self.stem(x)).mean((2, 3)))
 
     @classmethod
-    def _blocks(
-        cls, widths: Widths, stem_width: int
-    ) -> Iterator[tuple[int, int, list[Convolution]]]:
-        """Stage, number and convolutions of all blocks."""
-        channels = stem_width
-        for stage, (depth, width) in enumerate(zip(cls.DEPTHS, widths, strict=True)):
-            for block in range(depth):
-                stride = 2 if stage > 0 and block == 0 else 1
-                yield stage, block, cls.plan_block(channels, width, stride)
-                channels = width
-
-    @classmethod
-    def layers(
+    def plan(
         cls,
         widths: Widths,
         *,
@@ -305,18 +240,20 @@ class ResNet(Classifier):
         input_shape: Sequence[int] | None = None,
         stem_width: int | None = None,
         **options: Any,
-    ) -> Iterator[LayerCost]:
-        channels, height, width = input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE)
-        stem_width = cls.STEM_WIDTH if stem_width is None else stem_width
-        taps = 49 if cls.STEM_HALVES else 9
-        stem, size = image_stem(channels, stem_width, taps, (height, width), halves=cls.STEM_HALVES)
-        yield stem
-        for stage, block, convolutions in cls._blocks(widths, stem_width):
-            name = f"stages.{stage}.{block}"
-            yield from _block_layers(name, convolutions, size, cls.RELATIONAL_PROJECTION)
-            if _stride(convolutions) == 2:
-                size = halved(name, size)
-        yield LayerCost("head", widths[-1], num_classes)
+    ) -> Plan:
+        drawing = Drawing(input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE))
+        kernel_size = 7 if cls.STEM_HALVES else 3
+        draw_stem(drawing, stem_width or cls.STEM_WIDTH, kernel_size, halves=cls.STEM_HALVES)
+        for stage, (depth, out) in enumerate(zip(cls.DEPTHS, widths, strict=True)):
+            for block in range(depth):
+                stride = 2 if stage > 0 and block == 0 else 1
+                draw_block(
+                    drawing, f"stages.{stage}.{block}",
+                    cls.plan_block(drawing.channels, out, stride),
+                    relational=cls.RELATIONAL_PROJECTION,
+                )  # fmt: skip
+        drawing.linear("head", num_classes, bias=True)
+        return drawing.plan
 
 
 @models.register("resnet18")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from importlib import resources
 from string import Template
 
-from relmp.graphs.graph_sets import sample_graphs
+from relmp.graphs.space.graph_sets import sample_graphs
 from relmp.playground.presets import MAX_NODES, Preset
 
 SWEET_SPOT = {"clustering": (0.10, 0.50), "path_length": (1.82, 2.75)}

@@ -32,7 +32,7 @@ from relmp.rounds.messages import (
     SharedMessage,
     linear_map,
 )
-from relmp.rounds.messages.names import message_names, messages, resolve_message
+from relmp.rounds.names import message_names, messages, resolve_message
 from relmp.rounds.round import Round
 
 __all__ = [

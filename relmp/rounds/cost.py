@@ -10,7 +10,7 @@ from torch import nn
 from relmp.graphs import RelationalGraph
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.message import Edges, make_edges
-from relmp.rounds.messages.names import MessageFactory
+from relmp.rounds.names import MessageFactory
 
 
 def message_flops(

@@ -14,7 +14,7 @@ from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.execution.dense import DenseExecution
 from relmp.rounds.geometry import Pair
 from relmp.rounds.message import LinearMessage, WeightedMessage
-from relmp.rounds.messages.names import MessageFactory, resolve_message
+from relmp.rounds.names import MessageFactory, resolve_message
 from relmp.rounds.round import Round
 
 

@@ -28,7 +28,7 @@ from relmp.rounds.message import (
     make_edges,
     spoken_by,
 )
-from relmp.rounds.messages.names import MessageFactory, resolve_message
+from relmp.rounds.names import MessageFactory, make_message
 
 
 class Round(MessagePassing):  # type: ignore[misc]
@@ -113,7 +113,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         self.in_partition, self.out_partition = in_partition, out_partition
         self._register_graph()
         sizes = (graph.num_edges, in_partition.max_size, out_partition.max_size)
-        self.message_module = _made(resolve_message(message), sizes)
+        self.message_module = make_message(message, sizes)
         if isinstance(self.message_module, Message):
             self.message_module.connect(self.edges)
         else:
@@ -344,28 +344,3 @@ def _is_transformed(executor: nn.Module | None) -> bool:
     if torch.compiler.is_compiling() or getattr(executor, "is_transformable", False):
         return False
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
-def _made(factory: MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:
-    """The message module; a call that its signature does not take is explained."""
-    if isinstance(factory, nn.Module) or not callable(factory):
-        raise ValueError(
-            f"message= takes a class, or a callable (num_edges, in_dim, out_dim) that makes a "
-            f"module, but was given {_named(factory)}; give the class itself."
-        )
-    try:
-        made = factory(*sizes)
-    except TypeError as error:
-        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-            raise  # from within
-        raise ValueError(
-            f"A message cannot be made: {error}; it is called with (num_edges, in_dim, out_dim), "
-            f"in a convolution also with kernel_size, stride, padding and dilation."
-        ) from error
-    if not isinstance(made, nn.Module):
-        raise ValueError(f"A message must be an nn.Module, but {_named(made)} was made.")
-    return made
-
-
-def _named(value: object) -> str:
-    return f"a {type(value).__name__}" if isinstance(value, nn.Module) else repr(value)

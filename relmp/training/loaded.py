@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from relmp.rounds.messages.names import MessageFactory
-from relmp.training.data.image_folder import fit_image, open_image
+from relmp.rounds.names import MessageFactory
+from relmp.training.data.image_files import fit_image, open_image
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder
 from relmp.training.loop import predict_scores

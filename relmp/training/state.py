@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.training.config import TrainConfig
-from relmp.training.ema import MovingAverage
-from relmp.training.optimizer import make_optimizer
+from relmp.training.optimizer import MovingAverage, make_optimizer
 from relmp.training.processes import Team
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -9,7 +9,7 @@ import pytest
 import tyro
 
 from relmp.analysis import analyse
-from relmp.analysis.conclusions import as_json
+from relmp.analysis.report.conclusions import as_json
 from relmp.cli.analyse import AnalyseCommand
 from relmp.graphs import create_graph
 from relmp.sweep import run_sweep

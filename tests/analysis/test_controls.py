@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from relmp.analysis import Results, find_sweet_spot
-from relmp.analysis.controls import fit_nested, match_controls
-from relmp.analysis.dependence import dependence
+from relmp.analysis.controls.matching import fit_nested, match_controls
+from relmp.analysis.spot.dependence import dependence
 from tests.analysis.planted import bowl, flat, planted_table
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from relmp.analysis.power import (
+from relmp.analysis.controls.power import (
     Noise,
     measure_noise,
     needed_seeds,

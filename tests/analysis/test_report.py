@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from relmp.analysis import Results
-from relmp.analysis.conclusions import conclude
-from relmp.analysis.report import adjacency, pack_edges, write_report
+from relmp.analysis.report.conclusions import conclude
+from relmp.analysis.report.page import adjacency, pack_edges, write_report
 from relmp.graphs import RelationalGraph, create_graph
 from tests.analysis.browser import Browser
 from tests.analysis.planted import bowl, planted_table

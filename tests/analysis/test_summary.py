@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relmp.analysis import Results, summarise
-from relmp.analysis.selection import choose_and_judge
+from relmp.analysis.controls.selection import choose_and_judge
 from tests.analysis.planted import bowl, flat, planted_table
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from relmp.analysis import Results, find_sweet_spot
-from relmp.analysis.corners import bootstrap_corners
-from relmp.analysis.surface import smooth_surface
+from relmp.analysis.spot.corners import bootstrap_corners
+from relmp.analysis.spot.surface import smooth_surface
 from tests.analysis.planted import bowl, flat, planted_table
 
 

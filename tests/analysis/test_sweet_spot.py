@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from relmp.analysis import find_sweet_spot, plot_sweet_spot
-from relmp.analysis.rule import compare_with_best
+from relmp.analysis.spot.rule import compare_with_best
 from tests.analysis.planted import bowl, flat, planted_table
 
 

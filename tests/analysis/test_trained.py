@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from relmp.analysis import Results, find_sweet_spot
-from relmp.analysis.figures import plot_training
-from relmp.analysis.placement import place_graphs
-from relmp.analysis.surface import smooth_surface
+from relmp.analysis.report.figures import plot_training
+from relmp.analysis.spot.placement import place_graphs
+from relmp.analysis.spot.surface import smooth_surface
 from relmp.analysis.trained import strengths, trace_training, trained_graph
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.rounds import RelationalLinear

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from relmp.analysis import Results
-from relmp.analysis.identification import identify_cheaply
-from relmp.analysis.transfer import bin_means, compare_subset, compare_tasks, correlate
+from relmp.analysis.controls.identification import identify_cheaply
+from relmp.analysis.controls.transfer import bin_means, compare_subset, compare_tasks, correlate
 from tests.analysis.planted import bowl, flat, planted_table
 
 

@@ -11,7 +11,7 @@ import tyro
 
 from relmp.cli.graphs import GraphsCommand
 from relmp.graphs import create_graph, load_graph, parse_graph, save_graph
-from relmp.graphs.gallery import EXAMPLES
+from relmp.graphs.generators.gallery import EXAMPLES
 
 
 def relmp_graphs(*arguments: object) -> None:

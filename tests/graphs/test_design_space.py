@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from relmp.graphs import create_graph, kernels, sweep_design_space
 from relmp.graphs.cache import cache_folder
-from relmp.graphs.design_space import PROBABILITIES, SEEDS, degrees
+from relmp.graphs.space.design_space import PROBABILITIES, SEEDS, degrees
 
 SMALL = {"k": [4, 5.5, 9], "p": [0, 0.3, 1], "seeds": 2}
 
@@ -68,7 +68,7 @@ def test_long_streams_of_random_words():
 
 
 def test_settings_without_a_connected_graph_are_marked(monkeypatch):
-    monkeypatch.setattr("relmp.graphs.design_space._TRIES", 1)
+    monkeypatch.setattr("relmp.graphs.space.design_space._TRIES", 1)
     space = sweep_design_space(200, k=[2], p=[0, 1], seeds=1, cache=False)
     assert np.isfinite(space.L[0, 0, 0])
     assert np.isnan(space.C[0, 1, 0])

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relmp.graphs import RelationalGraph, create_graph, load_graph, save_graph
-from relmp.graphs.files import FORMATS
+from relmp.graphs.saving import FORMATS
 
 ENDINGS = sorted(FORMATS)
 

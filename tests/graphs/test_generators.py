@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy.sparse.linalg import eigsh
 
 from relmp.graphs import create_graph, generators
-from relmp.graphs.gallery import EXAMPLES, example_graph
 from relmp.graphs.generators.expanders import is_ramanujan
+from relmp.graphs.generators.gallery import EXAMPLES, example_graph
 
 SEEDS = st.integers(0, 2**32)
 ANY = settings(max_examples=40)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relmp.graphs import RelationalGraph, create_graph, sample_graphs, sweep_design_space
-from relmp.graphs.design_space import PROBABILITIES, degrees
-from relmp.graphs.graph_sets import (
+from relmp.graphs.space.design_space import PROBABILITIES, degrees
+from relmp.graphs.space.graph_sets import (
     PAPER_BINS,
     PAPER_SETS,
     first_in_bins,

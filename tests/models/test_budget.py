@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from relmp.graphs import RelationalGraph, create_graph, sample_graphs
-from relmp.graphs.design_space import PROBABILITIES, degrees
+from relmp.graphs.space.design_space import PROBABILITIES, degrees
 from relmp.models import count_flops, count_parameters, create_model, match_flops
 from relmp.models.budget import match_widths, matched_options
 from relmp.models.mlp import MLP

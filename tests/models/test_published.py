@@ -10,7 +10,7 @@ import pytest
 
 import relmp
 from relmp.graphs import RelationalGraph, create_graph, sample_graphs
-from relmp.graphs.design_space import PROBABILITIES, degrees
+from relmp.graphs.space.design_space import PROBABILITIES, degrees
 from relmp.models import count_flops, count_parameters, create_model, models
 from relmp.models.budget import match_widths, matched_options
 

@@ -115,7 +115,7 @@ def test_flops_by_arithmetic_are_those_of_the_model(
     known |= {} if name == "mlp" else {"input_shape": shape}
     assert type(model).flops(graph, model.widths, **known) == count_flops(model, shape)
     # Names of the listed layers are names of modules.
-    layers = [layer.name for layer in type(model).layers(model.widths, **known)]
+    layers = list(type(model).plan(model.widths, **known))
     assert set(layers) <= {key for key, _ in model.named_modules()}
 
 

@@ -143,5 +143,8 @@ def test_mistakes_are_named() -> None:
         initialise_by_degree(Round(GRAPH, 64, 64, message=_Silent))
     with pytest.raises(ValueError, match="No size of the messages .* 'sum'"):
         initialise_by_degree(Round(GRAPH, 64, 64), torch.zeros_like)
-    with pytest.raises(ValueError, match="init must be 'paper' or 'degree'"):
+    with pytest.raises(
+        ValueError,
+        match="init must be one of paper, degree, fan_in, but is 'degrees'.*Did you mean 'degree'",
+    ):
         relmp.create_model("mlp", init="degrees")

@@ -15,9 +15,8 @@ from relmp.models import create_model
 from relmp.models.budget import matched_options
 from relmp.models.factory import ModelConfig
 from relmp.registry import format_call, parse_call
-from relmp.rounds import Round, resolve_message
-from relmp.rounds.messages import names
-from relmp.rounds.messages.names import message_text
+from relmp.rounds import Round, names, resolve_message
+from relmp.rounds.names import message_text
 
 GRAPH = create_graph("ws_flex", n=16, k=5, p=0.3, seed=0)
 

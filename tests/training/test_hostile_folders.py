@@ -15,7 +15,7 @@ from PIL import Image
 
 import relmp
 from relmp.files import atomic_write, write_csv, write_text
-from relmp.training.data.image_folder import open_image
+from relmp.training.data.image_files import open_image
 from tests.training.pictures import write_pictures
 
 ROOT = Path(__file__).parents[2]

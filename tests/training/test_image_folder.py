@@ -17,7 +17,7 @@ import relmp
 from relmp.cli import main
 from relmp.training import FolderData, load_data
 from relmp.training.data import plan_epoch
-from relmp.training.data.image_folder import fit_image, open_image
+from relmp.training.data.image_files import fit_image, open_image
 from tests.training.pictures import COLOURS, write_pictures
 
 

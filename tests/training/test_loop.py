@@ -20,9 +20,8 @@ from relmp.graphs import create_graph
 from relmp.training import DataConfig, ImageData, LoopOptions, TrainConfig
 from relmp.training.config import SETTINGS, Settings
 from relmp.training.data import plan_epoch
-from relmp.training.ema import MovingAverage
 from relmp.training.loop import train_epochs
-from relmp.training.optimizer import make_optimizer, parameter_groups
+from relmp.training.optimizer import MovingAverage, make_optimizer, parameter_groups
 from relmp.training.state import TrainState
 
 GRAPH = create_graph("ws_flex", n=16, k=4, p=0.3, seed=1)

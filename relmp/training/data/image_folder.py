@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from relmp.machine import cores
 from relmp.training.data.dataset import (
@@ -25,13 +25,20 @@ from relmp.training.data.dataset import (
     evaluation_batch,
     fingerprint,
 )
+from relmp.training.data.image_files import (
+    ImageFiles,
+    ReadingPlan,
+    Unreadable,
+    Wanted,
+    fit_image,
+    open_image,
+    stacked,
+)
 
 Files: TypeAlias = tuple[tuple[str, int], ...]
 """Path and label of every image."""
 
 DEFAULT_SIZE = 224
-MAX_PIXELS = 2**26
-"""Of an image file: unpacked, it takes three bytes for each."""
 MEASURED_IMAGES = 1000
 """So many training images are read to measure mean and deviation."""
 
@@ -111,7 +118,7 @@ class FolderData:
     def batches(self, part: Part, share: slice = WHOLE) -> Iterator[Batch]:
         """A part in order, not augmented; ``share`` is what a process takes of it."""
         size = evaluation_batch(self.input_shape)
-        wanted = [_Wanted(path, label, None) for path, label in self._files(part)[share]]
+        wanted = [Wanted(path, label, None) for path, label in self._files(part)[share]]
         return self._read(wanted[i : i + size] for i in range(0, len(wanted), size))
 
     def describe(self) -> dict[str, Any]:
@@ -135,15 +142,15 @@ class FolderData:
     def _files(self, part: Part) -> Files:
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
-    def _wanted(self, step: Step, share: slice) -> list[_Wanted]:
+    def _wanted(self, step: Step, share: slice) -> list[Wanted]:
         places = range(len(step.indices))[share]
         wanted = []
         for i, place in zip(step.indices[share].tolist(), places, strict=True):
             path, label = self.train[i]
-            wanted.append(_Wanted(path, label, step.seed + place))
+            wanted.append(Wanted(path, label, step.seed + place))
         return wanted
 
-    def _read(self, planned: Iterable[list[_Wanted]]) -> Iterator[Batch]:
+    def _read(self, planned: Iterable[list[Wanted]]) -> Iterator[Batch]:
         mean, std = (
             torch.tensor(v, device=self.device).view(-1, 1, 1) for v in (self.mean, self.std)
         )
@@ -151,10 +158,10 @@ class FolderData:
             images = images.to(self.device, non_blocking=True)
             yield (images.float() - mean) / std, labels.to(self.device, non_blocking=True)
 
-    def _pixels(self, planned: Iterable[list[_Wanted]]) -> Iterator[Batch]:
+    def _pixels(self, planned: Iterable[list[Wanted]]) -> Iterator[Batch]:
         self._plan.batches = planned
         for batch in self._loader:
-            if isinstance(batch, _Unreadable):
+            if isinstance(batch, Unreadable):
                 raise ValueError(f"'{batch.path}' is no image that can be read: {batch.reason}.")
             yield batch
 
@@ -172,18 +179,18 @@ class FolderData:
         return tuple(mean.tolist()), tuple(std.tolist())
 
     @cached_property
-    def _plan(self) -> _Plan:
-        return _Plan()
+    def _plan(self) -> ReadingPlan:
+        return ReadingPlan()
 
     @cached_property
     def _loader(self) -> DataLoader[Any]:
         # One loader for all parts and epochs, so that its workers start once: what it reads is
         # written to the plan. Its own generator leaves the global one as it is.
         return DataLoader(
-            _ImageFiles(self.image_size),
+            ImageFiles(self.image_size),
             batch_sampler=self._plan,
             num_workers=self.workers,
-            collate_fn=_stacked,
+            collate_fn=stacked,
             pin_memory=self.device.type == "cuda",
             persistent_workers=self.workers > 0,
             generator=torch.Generator(),
@@ -230,87 +237,6 @@ def find_images(
     validation = parts["val"] if len(parts) == 2 else ()
     test = parts.get("test") or parts["val"]
     return FolderData(name, train, test, classes, validation, mean=mean, std=std)
-
-
-def open_image(path: str | Path, channels: int) -> Tensor:
-    """An image file as uint8 ``[C, H, W]``, made grey or coloured as asked.
-
-    Raises:
-        ValueError: If it cannot be read as an image.
-    """
-    from PIL import Image
-    from torchvision.transforms.v2.functional import pil_to_tensor
-
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"it has {image.width * image.height / 1e6:.0f} million pixels, and at most "
-                    f"{MAX_PIXELS / 1e6:.0f} are read"
-                )
-            return pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
-    except FileNotFoundError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"'{path}' is no image that can be read: {error}.") from error
-
-
-def fit_image(image: Tensor, size: int) -> Tensor:
-    """An image for evaluation: the shorter side to 8/7 of the size, and the centre cut out."""
-    from torchvision.transforms.v2 import functional as V
-
-    return V.center_crop(V.resize(image, [round(size * 8 / 7)], antialias=True), [size, size])
-
-
-class _Wanted(NamedTuple):
-    path: str
-    label: int
-    seed: int | None  # of its augmentation; None reads it for evaluation
-
-
-class _Plan:
-    """What the loader is to read next: its batch sampler."""
-
-    batches: Iterable[list[_Wanted]] = ()
-
-    def __iter__(self) -> Iterator[list[_Wanted]]:
-        return iter(self.batches)
-
-
-class _Unreadable(NamedTuple):
-    path: str
-    reason: str
-
-
-class _ImageFiles(Dataset[Any]):
-    def __init__(self, size: int) -> None:
-        from torchvision.transforms import v2
-
-        self.size = size
-        self.augment = v2.Compose(
-            [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
-        )
-
-    def __getitem__(self, wanted: _Wanted) -> tuple[Tensor, int] | _Unreadable:
-        try:
-            image = open_image(wanted.path, 3)
-        except (OSError, ValueError) as error:  # raised in the main process, in one sentence
-            return _Unreadable(wanted.path, str(error.__cause__ or error))
-        if wanted.seed is None:
-            return fit_image(image, self.size), wanted.label
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(wanted.seed)
-            return self.augment(image), wanted.label
-
-
-def _stacked(items: Sequence[tuple[Tensor, int] | _Unreadable]) -> Batch | _Unreadable:
-    images, labels = [], []
-    for item in items:
-        if isinstance(item, _Unreadable):
-            return item
-        images.append(item[0])
-        labels.append(item[1])
-    return torch.stack(images), torch.tensor(labels)
 
 
 def _scan(folder: Path) -> tuple[tuple[str, ...], Files]:

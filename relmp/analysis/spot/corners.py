@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from relmp.analysis.results import SYMBOLS, Results
-from relmp.analysis.rule import Rule
-from relmp.analysis.sweet_spot import SweetSpot
+from relmp.analysis.spot.rule import Rule
+from relmp.analysis.spot.sweet_spot import SweetSpot
 
 SAMPLES = 500
 """How many bootstrap samples are drawn."""

@@ -19,12 +19,12 @@ import numpy.typing as npt
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from relmp.analysis.conclusions import Conclusions, as_json
-from relmp.analysis.report_figures import report_figures
+from relmp.analysis.report.conclusions import Conclusions, as_json
+from relmp.analysis.report.interactive import report_figures
 from relmp.analysis.results import Results
 from relmp.graphs import RelationalGraph
 
-_PAGE = resources.files("relmp.analysis") / "report_page"
+_PAGE = resources.files("relmp.analysis.report") / "page_files"
 
 
 def write_report(

@@ -16,7 +16,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from threadpoolctl import threadpool_limits
 
 from relmp.analysis.results import Array, Results
-from relmp.analysis.rule import cell_numbers
+from relmp.analysis.spot.rule import cell_numbers
 
 _MOST_POINTS = 250  # the fit takes the cube of their number; more graphs are averaged in cells
 

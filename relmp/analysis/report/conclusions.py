@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from relmp.analysis.controls import Matched, NestedFit, fit_nested, match_controls
-from relmp.analysis.corners import Corners, bootstrap_corners
-from relmp.analysis.fits import Quadratic, fit_slice
-from relmp.analysis.identification import Identification, identify_cheaply
-from relmp.analysis.placement import place_graphs
-from relmp.analysis.power import Noise, measure_noise, needed_seeds, plan_designs
+from relmp.analysis.controls.fits import Quadratic, fit_slice
+from relmp.analysis.controls.identification import Identification, identify_cheaply
+from relmp.analysis.controls.matching import Matched, NestedFit, fit_nested, match_controls
+from relmp.analysis.controls.power import Noise, measure_noise, needed_seeds, plan_designs
+from relmp.analysis.controls.selection import Choice, choose_and_judge
+from relmp.analysis.controls.transfer import Correlation, compare_subset
+from relmp.analysis.report.summary import Regions, Summary, compare_regions, summarise
 from relmp.analysis.results import SYMBOLS, Results, plural
-from relmp.analysis.selection import Choice, choose_and_judge
-from relmp.analysis.summary import Regions, Summary, compare_regions, summarise
-from relmp.analysis.surface import Surface, smooth_surface
-from relmp.analysis.sweet_spot import SweetSpot, find_sweet_spot
-from relmp.analysis.transfer import Correlation, compare_subset
+from relmp.analysis.spot.corners import Corners, bootstrap_corners
+from relmp.analysis.spot.placement import place_graphs
+from relmp.analysis.spot.surface import Surface, smooth_surface
+from relmp.analysis.spot.sweet_spot import SweetSpot, find_sweet_spot
 from relmp.graphs import RelationalGraph, sample_graphs
 
 CONTROLS = ("density", "width")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from relmp.analysis.conclusions import Conclusions
-from relmp.analysis.figures import LABELS
-from relmp.analysis.fits import slice_of
+from relmp.analysis.controls.fits import slice_of
+from relmp.analysis.report.conclusions import Conclusions
+from relmp.analysis.report.figures import LABELS
 from relmp.analysis.results import SYMBOLS, Results
 
 _SCALE = "Viridis_r"

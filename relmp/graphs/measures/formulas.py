@@ -9,93 +9,18 @@ are infinite.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
 
+from relmp.graphs.measures.view import View, measure_graph, measures
+from relmp.graphs.null_models import degree_preserving_rewire
 from relmp.graphs.relational_graph import RelationalGraph
-from relmp.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Floats = npt.NDArray[np.float64]
-
-
-class View:
-    """What several measures need of one graph, computed once."""
-
-    def __init__(self, graph: RelationalGraph) -> None:
-        self.graph = graph
-
-    @cached_property
-    def adjacency(self) -> Floats:
-        """``[n, n]`` zeros and ones: undirected, no self-loops."""
-        n = self.graph.num_nodes
-        matrix = np.zeros((n, n))
-        source, target = self.graph.edges
-        matrix[source, target] = matrix[target, source] = 1
-        np.fill_diagonal(matrix, 0)
-        return matrix
-
-    @cached_property
-    def degrees(self) -> Floats:
-        """``[n]`` numbers of neighbours."""
-        return np.asarray(self.adjacency.sum(axis=1), dtype=np.float64)
-
-    @cached_property
-    def distances(self) -> Floats:
-        """``[n, n]`` lengths of shortest paths."""
-        from scipy.sparse import csr_array
-        from scipy.sparse.csgraph import shortest_path
-
-        return np.asarray(shortest_path(csr_array(self.adjacency), unweighted=True))
-
-    @cached_property
-    def walk_eigenvalues(self) -> Floats:
-        """Eigenvalues of the random walk, ascending; a node without neighbours stays put."""
-        roots = np.sqrt(np.maximum(self.degrees, 1))
-        walk = self.adjacency + np.diag((self.degrees == 0).astype(np.float64))
-        return np.asarray(np.linalg.eigvalsh(walk / roots[:, None] / roots[None, :]))
-
-    @cached_property
-    def networkx(self) -> nx.Graph[int]:
-        """The same graph for networkx."""
-        return nx.from_numpy_array(self.adjacency.astype(np.int64))
-
-    @cached_property
-    def random_references(self) -> tuple[float, float]:
-        """Mean C and L of ten graphs of the same degrees, rewired at random."""
-        from relmp.graphs.null_models import degree_preserving_rewire
-
-        graph = self.graph.undirected()
-        rewired = [degree_preserving_rewire(graph, seed=seed) for seed in range(10)]
-        lengths = [each.path_length for each in rewired if math.isfinite(each.path_length)]
-        length = float(np.mean(lengths)) if lengths else math.inf
-        return float(np.mean([each.clustering for each in rewired])), length
-
-
-Measure = Callable[[View], float]
-
-measures: Registry[Measure] = Registry("graph measure")
-
-
-def measure_graph(graph: RelationalGraph, names: Iterable[str] = ()) -> dict[str, float]:
-    """Measures of a graph by name, all of them by default.
-
-    Args:
-        graph: Any relational graph.
-        names: Which measures (``measures.names()`` lists them).
-
-    Raises:
-        ValueError: If a name is unknown.
-    """
-    view = View(graph)
-    return {name: float(measures[name](view)) for name in tuple(names) or ORDER}
 
 
 def measure_graphs(graphs: Iterable[RelationalGraph], names: Iterable[str] = ()) -> pd.DataFrame:
@@ -112,7 +37,7 @@ def measure_graphs(graphs: Iterable[RelationalGraph], names: Iterable[str] = ())
 
     names = tuple(names)
     rows = [{"name": g.name, "key": g.key, **measure_graph(g, names)} for g in graphs]
-    return pd.DataFrame(rows, columns=["name", "key", *(names or ORDER)])
+    return pd.DataFrame(rows, columns=["name", "key", *(names or measures.in_order())])
 
 
 @measures.register("num_nodes")
@@ -230,7 +155,7 @@ def sigma(view: View) -> float:
     Reference:
         Humphries and Gurney, *Network small-world-ness*, PLoS ONE 2008.
     """
-    random_C, random_L = view.random_references
+    random_C, random_L = view.once(_random_references)
     L = view.graph.path_length
     if random_C == 0 or L == 0 or not math.isfinite(L) or not math.isfinite(random_L):
         return math.nan
@@ -247,7 +172,7 @@ def omega(view: View) -> float:
         Telesford et al., *The ubiquity of small-world networks*, Brain Connectivity 2011.
     """
     n, edges = len(view.degrees), int(view.degrees.sum()) // 2
-    _, random_L = view.random_references
+    _, random_L = view.once(_random_references)
     lattice = RelationalGraph.from_edges(
         [(i, (i + step) % n) for step in range(1, edges // n + 1) for i in range(n)]
         + [(i, (i + edges // n + 1) % n) for i in range(edges % n)]
@@ -280,7 +205,7 @@ def curvature(view: View) -> float:
     Reference:
         Ollivier, *Ricci curvature of Markov chains on metric spaces*, J. Funct. Anal. 2009.
     """
-    from relmp.graphs.transport import mean_edge_curvature
+    from relmp.graphs.measures.transport import mean_edge_curvature
 
     if not view.adjacency.any():
         return math.nan
@@ -300,10 +225,6 @@ def reciprocity(view: View) -> float:
     return float(np.isin(target[proper] * n + source[proper], arcs).mean())
 
 
-ORDER: tuple[str, ...] = tuple(measures._items)
-"""The measures of this module, in the order of the table."""
-
-
 def describe(name: str) -> str:
     """What a measure is, in one line.
 
@@ -312,3 +233,11 @@ def describe(name: str) -> str:
     """
     text: Any = measures[name].__doc__
     return str(text or "").strip().splitlines()[0] if text else ""
+
+
+def _random_references(graph: RelationalGraph) -> tuple[float, float]:
+    """Mean C and L of ten graphs of the same degrees, rewired at random."""
+    rewired = [degree_preserving_rewire(graph.undirected(), seed=seed) for seed in range(10)]
+    lengths = [each.path_length for each in rewired if math.isfinite(each.path_length)]
+    length = float(np.mean(lengths)) if lengths else math.inf
+    return float(np.mean([each.clustering for each in rewired])), length

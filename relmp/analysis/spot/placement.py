@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from relmp.analysis.results import Results
-from relmp.analysis.surface import Surface
-from relmp.analysis.sweet_spot import SweetSpot
+from relmp.analysis.spot.surface import Surface
+from relmp.analysis.spot.sweet_spot import SweetSpot
 from relmp.graphs import RelationalGraph
 
 

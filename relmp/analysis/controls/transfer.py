@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from relmp.analysis.results import Results
-from relmp.analysis.rule import cell_numbers
+from relmp.analysis.spot.rule import cell_numbers
 
 
 @dataclass(frozen=True)

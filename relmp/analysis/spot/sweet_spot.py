@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relmp.analysis.dependence import dependence
 from relmp.analysis.results import MEASURES, SYMBOLS, Array, Results, plural
-from relmp.analysis.rule import Rule
+from relmp.analysis.spot.dependence import dependence
+from relmp.analysis.spot.rule import Rule
 
 EVIDENCE = 0.01
 """The level at which errors are held to depend on the measures at all."""

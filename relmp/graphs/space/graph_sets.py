@@ -18,14 +18,14 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from relmp.graphs.design_space import (
+from relmp.graphs.generators import check_nodes, create_graph
+from relmp.graphs.relational_graph import GeneratorCall, RelationalGraph
+from relmp.graphs.space.design_space import (
     PROBABILITIES,
     DesignSpace,
     degrees,
     sweep_design_space,
 )
-from relmp.graphs.generators import check_nodes, create_graph
-from relmp.graphs.relational_graph import GeneratorCall, RelationalGraph
 
 Integers = npt.NDArray[np.int64]
 
@@ -108,7 +108,7 @@ def paper_table(n: int) -> Integers:
     and its fine bin (C, L), counted from 1. ``first_in_bins(sweep_design_space(n))`` is this
     table.
     """
-    with (files("relmp.graphs") / "graph_sets.npz").open("rb") as file:
+    with (files("relmp.graphs.space") / "graph_sets.npz").open("rb") as file:
         stored = np.load(file, allow_pickle=False)
         table: Integers = stored[f"n{n}"].astype(np.int64)
     table.setflags(write=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmp.graphs.kernels import compiled
+from relmp.graphs.bits import compiled
 
 Integers = npt.NDArray[np.int64]
 

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from relmp.analysis.fits import fit_slice, slice_of
-from relmp.analysis.identification import EarlyEpoch
+from relmp.analysis.controls.fits import fit_slice, slice_of
+from relmp.analysis.controls.identification import EarlyEpoch
+from relmp.analysis.controls.transfer import bin_means
+from relmp.analysis.report.summary import Summary
 from relmp.analysis.results import SYMBOLS, Array, Results
-from relmp.analysis.rule import cell_numbers, grid_of
-from relmp.analysis.summary import Summary
-from relmp.analysis.surface import Surface
-from relmp.analysis.sweet_spot import SweetSpot
-from relmp.analysis.transfer import bin_means
+from relmp.analysis.spot.rule import cell_numbers, grid_of
+from relmp.analysis.spot.surface import Surface
+from relmp.analysis.spot.sweet_spot import SweetSpot
 
 LABELS = {
     "clustering": "clustering coefficient C",

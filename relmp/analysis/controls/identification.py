@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from relmp.analysis.fits import fit_quadratic
-from relmp.analysis.power import measure_noise
+from relmp.analysis.controls.fits import fit_quadratic
+from relmp.analysis.controls.power import measure_noise
+from relmp.analysis.controls.transfer import Correlation, correlate
 from relmp.analysis.results import Results
-from relmp.analysis.transfer import Correlation, correlate
 
 ENOUGH = 0.9
 """The correlation with the full sweep that is called enough."""

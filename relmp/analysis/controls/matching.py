@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relmp.analysis.fits import design
+from relmp.analysis.controls.fits import design
 from relmp.analysis.results import SYMBOLS, Array, Results
-from relmp.analysis.rule import Rule
-from relmp.analysis.sweet_spot import SweetSpot
+from relmp.analysis.spot.rule import Rule
+from relmp.analysis.spot.sweet_spot import SweetSpot
 
 PERMUTATIONS = 1999
 """How many permutations a test draws."""

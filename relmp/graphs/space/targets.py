@@ -50,19 +50,19 @@ def find_graph(
     if math.isnan(C) and math.isnan(L) and density is None:
         raise ValueError("find_graph needs clustering, path_length or density to look for.")
 
-    from relmp.graphs import kernels
+    from relmp.graphs import kernels, moves
 
     rows = _nearest_ws_flex(n, sizes, C, L, seed)
     rng = np.random.default_rng(seed)
     for _ in range(_ROUNDS):
-        if kernels.distance_to(rows, C, L) <= tolerance:
+        if moves.distance_to(rows, C, L) <= tolerance:
             break
         draws = rng.integers(0, n, size=(_STEPS, 5))
         draws[:, 4] = rng.integers(0, 2, size=_STEPS)
-        kernels.approach(rows, _with_links_first(rows, draws, rng), C, L, len(sizes) == 1)
+        moves.approach(rows, _with_links_first(rows, draws, rng), C, L, len(sizes) == 1)
     found = RelationalGraph(n, kernels.unpack(rows))
     point = f"C={found.clustering:.4f}, L={found.path_length:.4f}, density={found.density:.4f}"
-    if kernels.distance_to(rows, C, L) > tolerance:
+    if moves.distance_to(rows, C, L) > tolerance:
         wanted = {"clustering": clustering, "path_length": path_length, "density": density}
         asked = ", ".join(f"{name}={value}" for name, value in wanted.items() if value is not None)
         raise ValueError(

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from relmp.analysis.best_over import best_over as choose_best_over
-from relmp.analysis.conclusions import Conclusions, as_json, conclude
-from relmp.analysis.figures import (
+from relmp.analysis.controls.best_over import best_over as choose_best_over
+from relmp.analysis.controls.transfer import compare_tasks
+from relmp.analysis.report.conclusions import Conclusions, as_json, conclude
+from relmp.analysis.report.figures import (
     plot_best,
     plot_epochs,
     plot_slices,
@@ -19,10 +20,9 @@ from relmp.analysis.figures import (
     plot_sweet_spot,
     plot_tasks,
 )
-from relmp.analysis.output import OutputFolder
-from relmp.analysis.report import write_report
+from relmp.analysis.report.output import OutputFolder
+from relmp.analysis.report.page import write_report
 from relmp.analysis.results import MEASURES, Results, listing
-from relmp.analysis.transfer import compare_tasks
 from relmp.graphs import RelationalGraph
 
 

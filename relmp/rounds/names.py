@@ -148,3 +148,37 @@ def _registered(name: str) -> MessageFactory:
             f"package.module:Name.{did_you_mean(name, message_names())}"
         )
     return messages[name]
+
+
+def make_message(message: str | MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:
+    """The module that makes the messages of a round.
+
+    Args:
+        message: As of :func:`resolve_message`.
+        sizes: Its ``(num_edges, in_dim, out_dim)``.
+
+    Raises:
+        ValueError: If there is no such message, or it cannot be made so.
+    """
+    factory = resolve_message(message)
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise ValueError(
+            f"message= takes a class, or a callable (num_edges, in_dim, out_dim) that makes a "
+            f"module, but was given {_named(factory)}; give the class itself."
+        )
+    try:
+        made = factory(*sizes)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # from within
+        raise ValueError(
+            f"A message cannot be made: {error}; it is called with (num_edges, in_dim, out_dim), "
+            f"in a convolution also with kernel_size, stride, padding and dilation."
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"A message must be an nn.Module, but {_named(made)} was made.")
+    return made
+
+
+def _named(value: object) -> str:
+    return f"a {type(value).__name__}" if isinstance(value, nn.Module) else repr(value)

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from relmp.analysis.fits import Quadratic, fit_surface
+from relmp.analysis.controls.fits import Quadratic, fit_surface
+from relmp.analysis.controls.selection import Choice, Interval, choose_and_judge
 from relmp.analysis.results import SYMBOLS, Results, listing, plural
-from relmp.analysis.selection import Choice, Interval, choose_and_judge
-from relmp.analysis.sweet_spot import SweetSpot
+from relmp.analysis.spot.sweet_spot import SweetSpot
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What tells an effect from luck, density, width and learning rate."""

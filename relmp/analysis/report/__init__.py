@@ -1,0 +1,1 @@
+"""What was found, in sentences, numbers, figures and a page."""

@@ -1,0 +1,114 @@
+"""Graphs to files."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from relmp.files import atomic_write, write_text
+from relmp.graphs.relational_graph import RelationalGraph
+
+FORMATS = {
+    ".npy": "adjacency matrix, entry [source, target]",
+    ".txt": "adjacency matrix as text (or an edge list)",
+    ".csv": "edge list: source,target and attributes",
+    ".graphml": "GraphML",
+}
+"""What ``save_graph`` writes, by the ending of the file."""
+
+
+def save_graph(graph: RelationalGraph, path: str | os.PathLike[str]) -> None:
+    """Write a graph to ``.npy``, ``.txt`` (matrices), ``.csv`` (edges) or ``.graphml``.
+
+    ``load_graph`` gives an equal graph back. Self-loops are written only where the edges
+    carry attributes. Labels travel in ``.csv`` and ``.graphml``.
+
+    Args:
+        graph: Any relational graph.
+        path: Where to; the ending says how.
+
+    Raises:
+        ValueError: If the ending is unknown, or a matrix cannot hold the attributes.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        known = ", ".join(f"{ending} ({what})" for ending, what in FORMATS.items())
+        raise ValueError(f"A graph cannot be written to '{path.name}'; choose {known}.")
+    if path.suffix == ".npy":
+        matrix = _matrix_of(graph)
+        atomic_write(path, lambda part: _save_array(part, matrix))
+    elif path.suffix == ".txt":
+        rows = [" ".join(f"{value:.17g}" for value in row) for row in _matrix_of(graph)]
+        write_text(path, "\n".join(rows) + "\n")
+    elif path.suffix == ".csv":
+        write_text(path, _edge_list_of(graph))
+    else:
+        atomic_write(path, lambda part: nx.write_graphml(_labelled_networkx(graph), part))
+
+
+def _save_array(path: Path, array: npt.NDArray[Any]) -> None:
+    with path.open("wb") as file:  # given a path, NumPy adds an ending
+        np.save(file, array, allow_pickle=False)
+
+
+def _attributes(graph: RelationalGraph) -> npt.NDArray[np.float64] | None:
+    attr = graph.edge_attr
+    return None if attr is None else np.asarray(attr)
+
+
+def _matrix_of(graph: RelationalGraph) -> npt.NDArray[np.float64]:
+    attr = _attributes(graph)
+    matrix = np.zeros((graph.num_nodes, graph.num_nodes))
+    source, target = graph.edges
+    if attr is None:
+        matrix[source, target] = source != target
+        return matrix
+    if attr.shape[1] != 1 or not attr.all() or (attr == 1).all():
+        raise ValueError(
+            "A matrix holds one attribute an edge, none of them 0 and not all of them 1; "
+            "save the graph as .csv or .graphml."
+        )
+    matrix[source, target] = attr[:, 0]
+    return matrix
+
+
+def _edge_list_of(graph: RelationalGraph) -> str:
+    """All arcs, so that it is to be loaded as directed where the graph is."""
+    attr = _attributes(graph)
+    names = graph.labels or range(graph.num_nodes)
+    if any(re.search(r"[,;\s#%]", str(name)) for name in names):
+        raise ValueError(
+            "Labels with spaces, commas, # or % cannot be written to .csv; take .graphml."
+        )
+    lonely = set(range(graph.num_nodes)) - set(
+        graph.edges[:, graph.edges[0] != graph.edges[1]].ravel()
+    )
+    lines = []
+    for e, (u, v) in enumerate(graph.edges.T.tolist()):
+        if u != v or attr is not None or u in lonely:
+            values = [] if attr is None else [f"{value:.17g}" for value in attr[e]]
+            lines.append(",".join([str(names[u]), str(names[v]), *values]))
+    if graph.labels is not None:  # which node comes first is not to be seen from the edges
+        lines.insert(0, f"# nodes: {','.join(map(str, graph.labels))}")
+    columns = [] if attr is None else [f"attr_{d}" for d in range(attr.shape[1])]
+    return "\n".join([",".join(["source", "target", *columns]), *lines]) + "\n"
+
+
+def _labelled_networkx(graph: RelationalGraph) -> nx.Graph[Any]:
+    """As ``to_networkx``, with self-loops where they carry attributes."""
+    result = graph.to_networkx()
+    attr = _attributes(graph)
+    names = graph.labels or range(graph.num_nodes)
+    if attr is not None:
+        for e, (u, v) in enumerate(graph.edges.T.tolist()):
+            if u == v:
+                result.add_edge(
+                    names[u], names[u], **{f"attr_{d}": float(x) for d, x in enumerate(attr[e])}
+                )
+    return result
