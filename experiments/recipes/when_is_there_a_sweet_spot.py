@@ -4,8 +4,9 @@
     python experiments/recipes/when_is_there_a_sweet_spot.py --fashion-folder FOLDER_OF_IDX_FILES
 
 Graphs of 64 nodes spread over (C, L) and the complete graph, all at the multiply-adds of the
-complete graph at width 128: 20 where it decides (rates, fan_in), 12 elsewhere. A tenth of the training signals is held out, so that each graph's own
-learning rate can be chosen on it and judged on other seeds. The parts, each in a folder of its own:
+complete graph at width 128: 20 graphs where it decides (rates, fan_in), 12 elsewhere. A tenth of
+the training signals is held out, so that each graph's own learning rate can be chosen on it and
+judged on other seeds. The parts, each in a folder of its own:
 
     rates    {paper, degree} weights x learning rate {0.1, 0.03, 0.01} x 5 seeds, 15 epochs
     fan_in   PyTorch's weights, learning rate 0.1, 5 seeds, 15 epochs

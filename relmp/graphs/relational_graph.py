@@ -6,7 +6,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
@@ -322,8 +322,8 @@ class RelationalGraph:
         return hash(self.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (self._num_nodes, self._edges, self._attr, self.labels, self.name, self.generator)
-        return (_rebuild, state)
+        more = {"labels": self.labels, "name": self.name, "generator": self.generator}
+        return (partial(_rebuild, **more), (self._num_nodes, self._edges, self._attr))
 
     def __repr__(self) -> str:
         name = f"{self.name}: " if self.name else ""
@@ -347,12 +347,5 @@ def require_graph(value: object) -> RelationalGraph:
     raise ValueError(f"A RelationalGraph is needed, but {shown} was given; make one by {make}.")
 
 
-def _rebuild(
-    num_nodes: int,
-    edges: npt.NDArray[np.int64],
-    attr: npt.NDArray[np.float64] | None,
-    labels: tuple[Hashable, ...] | None,
-    name: str,
-    generator: GeneratorCall | None,
-) -> RelationalGraph:
-    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name, generator=generator)
+def _rebuild(num_nodes: int, edges: Any, attr: Any, **more: Any) -> RelationalGraph:
+    return RelationalGraph(num_nodes, edges, attr, **more)
