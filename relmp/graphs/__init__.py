@@ -1,15 +1,15 @@
 """Who talks to whom: relational graphs, generators, measures and the design space."""
 
-from relmp.graphs.coarsening import coarsen
 from relmp.graphs.connectome import connectomes, load_connectome
-from relmp.graphs.files import load_graph
-from relmp.graphs.generators import create_graph, generators
-from relmp.graphs.measures import measure_graphs, measures
-from relmp.graphs.null_models import (
+from relmp.graphs.derived.coarsening import coarsen
+from relmp.graphs.derived.null_models import (
     clustering_preserving_rewire,
     degree_preserving_rewire,
     same_size_graph,
 )
+from relmp.graphs.files import load_graph
+from relmp.graphs.generators import create_graph, generators
+from relmp.graphs.measures import measure_graphs, measures
 from relmp.graphs.parse import parse_graph
 from relmp.graphs.relational_graph import RelationalGraph
 from relmp.graphs.saving import save_graph

@@ -6,7 +6,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
@@ -149,13 +149,9 @@ class RelationalGraph:
         directed: bool = False,
         name: str = "",
     ) -> RelationalGraph:
-        """From pairs of node numbers; ``(source, target)`` where ``directed``.
+        """From pairs of node numbers: arcs ``(source, target)`` where ``directed``, else both ways.
 
-        Args:
-            edges: Pairs of integers from 0.
-            num_nodes: Number of nodes; one more than the largest number by default.
-            directed: Whether a pair is one arc, or both.
-            name: Name of the result.
+        There is one node more than the largest number, unless ``num_nodes`` says how many.
         """
         pairs = np.array(list(edges), dtype=np.int64).reshape(-1, 2)
         if num_nodes is None:
@@ -299,7 +295,7 @@ class RelationalGraph:
         return graph
 
     def to_pyg(self) -> Data:
-        """A ``torch_geometric.data.Data`` with ``edge_index``, ``edge_attr``, ``num_nodes``."""
+        """A PyG ``Data`` with ``edge_index``, ``edge_attr``, ``num_nodes``."""
         with warnings.catch_warnings():
             # PyTorch Geometric calls torch.jit.script when it is imported.
             warnings.filterwarnings("ignore", message="`torch.jit.script`")
@@ -322,8 +318,8 @@ class RelationalGraph:
         return hash(self.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        more = {"labels": self.labels, "name": self.name, "generator": self.generator}
-        return (partial(_rebuild, **more), (self._num_nodes, self._edges, self._attr))
+        about = (self.labels, self.name, self.generator)
+        return (_rebuild, (self._num_nodes, self._edges, self._attr, about))
 
     def __repr__(self) -> str:
         name = f"{self.name}: " if self.name else ""
@@ -347,5 +343,6 @@ def require_graph(value: object) -> RelationalGraph:
     raise ValueError(f"A RelationalGraph is needed, but {shown} was given; make one by {make}.")
 
 
-def _rebuild(num_nodes: int, edges: Any, attr: Any, **more: Any) -> RelationalGraph:
-    return RelationalGraph(num_nodes, edges, attr, **more)
+def _rebuild(num_nodes: int, edges: Any, attr: Any, about: tuple[Any, ...]) -> RelationalGraph:
+    labels, name, generator = about
+    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name, generator=generator)

@@ -5,8 +5,7 @@ from relmp.models import efficientnet as _efficientnet  # noqa: F401
 from relmp.models import mlp as _mlp  # noqa: F401
 from relmp.models import resnet as _resnet  # noqa: F401
 from relmp.models.architecture import LayerSpec
-from relmp.models.budget import count_flops, count_parameters, match_flops
-from relmp.models.classifier import Classifier
+from relmp.models.budget import Classifier, count_flops, count_parameters, match_flops
 from relmp.models.convert import dense_reasons, relationalize, to_dense
 from relmp.models.factory import ModelConfig, create_model, models
 from relmp.models.inspection import Summary, summary, verify

@@ -15,7 +15,7 @@ from relmp.models.blocks import (
     make_stem,
     stage_widths,
 )
-from relmp.models.classifier import Classifier
+from relmp.models.budget import Classifier
 from relmp.models.factory import models
 from relmp.models.initial import Init
 from relmp.rounds import Conv2dMessage

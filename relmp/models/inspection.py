@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from relmp.models.budget import layer_flops, run_one_image
-from relmp.models.classifier import Classifier
+from relmp.models.budget import Classifier, layer_flops, run_one_image
 from relmp.rounds import Conv2dMessage, Round
 from relmp.rounds.execution import EXECUTIONS, MESSAGE_PASSING
 

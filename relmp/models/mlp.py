@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
 from relmp.models.architecture import Drawing, Maker, Plan, Widths
-from relmp.models.classifier import Classifier
+from relmp.models.budget import Classifier
 from relmp.models.factory import models
 from relmp.models.initial import Init, check_init, draw_weights
 from relmp.rounds import LinearMessage, Round

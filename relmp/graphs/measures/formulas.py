@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 import numpy as np
 
+from relmp.graphs.derived.null_models import degree_preserving_rewire
 from relmp.graphs.measures.view import View, measure_graph, measures
-from relmp.graphs.null_models import degree_preserving_rewire
 from relmp.graphs.relational_graph import RelationalGraph
 
 if TYPE_CHECKING:

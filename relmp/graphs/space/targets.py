@@ -50,7 +50,8 @@ def find_graph(
     if math.isnan(C) and math.isnan(L) and density is None:
         raise ValueError("find_graph needs clustering, path_length or density to look for.")
 
-    from relmp.graphs import kernels, moves
+    from relmp.graphs import kernels
+    from relmp.graphs.derived import moves
 
     rows = _nearest_ws_flex(n, sizes, C, L, seed)
     rng = np.random.default_rng(seed)

@@ -118,7 +118,8 @@ def _rewired(
     clustering: float,
     tolerance: float,
 ) -> RelationalGraph:
-    from relmp.graphs import kernels, moves
+    from relmp.graphs import kernels
+    from relmp.graphs.derived import moves
 
     source, target = _single_edges(graph)
     if graph.is_directed:
