@@ -210,6 +210,47 @@ class Find:
             print(f"Written to {self.out}.")
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What the trained weights of a dense network look like as graphs, beside shuffled ones.
+
+    Channels are dealt out to nodes; the strongest pairs of nodes are the edges.
+    """
+
+    folder: Graph
+    """Folder of the run, of a network without a graph (relmp train none)."""
+    nodes: int = 64
+    """Number of nodes."""
+    densities: tuple[float, ...] = (0.15, 0.2, 0.3)
+    """Densities at which the graphs are cut."""
+    out: Path | None = None
+    """Write the table to this .csv too."""
+
+    def run(self) -> None:
+        from relmp.analysis.trained import trace_training
+        from relmp.files import write_csv
+        from relmp.training import load_run
+
+        run = load_run(self.folder, device="cpu")
+        weights = {
+            name: value for name, value in run.model.state_dict().items() if value.dim() in (2, 4)
+        }
+        last = len(run.history)
+        frame = trace_training([(last, weights)], self.nodes, densities=self.densities)
+        if frame.empty:
+            raise ValueError(
+                f"No layer of the run in '{self.folder}' has {self.nodes} channels on both sides; "
+                f"take fewer nodes, or a network without a graph."
+            )
+        columns = ("weight", "density", "C", "L", "C shuffled", "L shuffled")
+        table = _table(f"After {last} epochs", *columns)
+        for row in frame.drop(columns="epoch").itertuples(index=False):
+            table.add_row(str(row[0]), *[f"{value:.3g}" for value in row[1:]])
+        _print(table)
+        if self.out is not None:
+            write_csv(self.out, frame)
+
+
 GraphsCommand = (
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Show, tyro.conf.subcommand("show")]
@@ -217,6 +258,7 @@ GraphsCommand = (
     | Annotated[Measure, tyro.conf.subcommand("measure")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Find, tyro.conf.subcommand("find")]
+    | Annotated[Trained, tyro.conf.subcommand("trained")]
 )
 """The subcommands of ``relmp graphs``."""
 

@@ -10,7 +10,6 @@ from relmp.analysis.controls.power import (
     needed_seeds,
     plan_designs,
     power_of_pair,
-    power_of_region,
     smallest_effect,
 )
 from tests.analysis.planted import flat, planted_table
@@ -35,22 +34,15 @@ def test_power_of_a_pair_is_that_of_simulated_t_tests():
     assert power_of_pair(0.4, 0.3, 5) == pytest.approx((p < 0.05).mean(), abs=0.01)
 
 
-def test_power_of_a_region_is_that_of_simulated_sweeps():
+def test_smallest_effect_is_seen_with_the_power_asked_for():
+    """In simulated sweeps."""
     rng = np.random.default_rng(0)
-    noise = Noise(within=0.3, between=0.2)
+    effect = smallest_effect(Noise(within=0.3, between=0.2), 12, 3, power=0.7)
     graphs = rng.normal(0, 0.2, (5_000, 12, 1)) + rng.normal(0, 0.3, (5_000, 12, 3))
-    complete = rng.normal(0.35, 0.3, (5_000, 3))
+    complete = rng.normal(effect, 0.3, (5_000, 3))
     spread = np.sqrt((0.2**2 + 0.3**2 / 3) / 12 + 0.3**2 / 3)
     z = (complete.mean(axis=1) - graphs.mean(axis=(1, 2))) / spread
-    assert power_of_region(0.35, noise, 12, 3) == pytest.approx(
-        (z > stats.norm.isf(0.05)).mean(), abs=0.02
-    )
-
-
-def test_smallest_effect_is_seen_with_the_power_asked_for():
-    noise = Noise(0.3, 0.2)
-    effect = smallest_effect(noise, 12, 3, power=0.7)
-    assert power_of_region(effect, noise, 12, 3) == pytest.approx(0.7)
+    assert (z > stats.norm.isf(0.05)).mean() == pytest.approx(0.7, abs=0.02)
 
 
 def test_needed_seeds_are_the_fewest():

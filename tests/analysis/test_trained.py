@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from relmp.analysis import Results, find_sweet_spot
-from relmp.analysis.report.figures import plot_training
 from relmp.analysis.spot.placement import place_graphs
 from relmp.analysis.spot.surface import smooth_surface
 from relmp.analysis.trained import strengths, trace_training, trained_graph
@@ -78,8 +77,6 @@ def test_training_is_traced_beside_its_control():
     assert last["clustering"] == pytest.approx(graph.clustering)
     assert last["clustering"] > last["control_clustering"] + 0.2
     assert abs(first["clustering"] - first["control_clustering"]) < 0.2
-    line = plot_training(trace).axes[0].lines[0]
-    np.testing.assert_array_equal(line.get_xdata(), trace["clustering"])
 
 
 def test_graphs_are_placed_on_the_map():

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tyro
 
+import relmp
 from relmp.cli.graphs import GraphsCommand
 from relmp.graphs import create_graph, load_graph, parse_graph, save_graph
 from relmp.graphs.generators.gallery import EXAMPLES
@@ -103,5 +104,16 @@ def test_a_graph_can_be_named_in_four_ways(shared_data):
     ],
 )
 def test_bad_input(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         relmp_graphs(*arguments)
+
+
+def test_trained_weights_as_graphs(tmp_path, capsys):
+    model = relmp.create_model("mlp", in_features=64, width=32)
+    relmp.train(model, "digits", epochs=1, out=tmp_path / "run")
+    relmp_graphs("trained", tmp_path / "run", "--nodes", "16", "--out", tmp_path / "t.csv")
+    assert "C shuffled" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert set(table["weight"]) == {f"rounds.{i}.0.weight" for i in range(3)} | {"stem.0.weight"}
+    with pytest.raises(ValueError, match="has 64 channels on both sides"):
+        relmp_graphs("trained", tmp_path / "run")

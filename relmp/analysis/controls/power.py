@@ -63,24 +63,19 @@ def power_of_pair(effect: float, within: float, seeds: int, comparisons: int = 1
     return float(stats.nct.sf(critical, freedom, effect / (within * np.sqrt(2 / seeds))))
 
 
-def power_of_region(effect: float, noise: Noise, graphs: int, seeds: int) -> float:
-    """Probability that a region of graphs is told from the complete graph.
+def smallest_effect(noise: Noise, graphs: int, seeds: int, power: float = 0.8) -> float:
+    """The effect of a region over the complete graph that is seen with the given probability.
 
-    The region's mean is over ``graphs`` graphs of it; graphs are a sample of the region, so
-    their own differences count as noise too. The variance components come from a whole sweep
-    and are taken as known, so the test is a z-test.
+    The region's mean is over ``graphs`` graphs of it; graphs are a sample of the region, so their
+    own differences count as noise too. The variance components come from a whole sweep and are
+    taken as known, so the test is a z-test.
 
     Args:
-        effect: How much lower the region's true mean error is.
         noise: The sweep's variance components.
         graphs: Graphs in the region.
         seeds: Seeds of each, and of the complete graph.
+        power: The probability.
     """
-    return float(stats.norm.cdf(effect / _spread(noise, graphs, seeds) - stats.norm.isf(LEVEL)))
-
-
-def smallest_effect(noise: Noise, graphs: int, seeds: int, power: float = 0.8) -> float:
-    """The effect of a region over the complete graph that is seen with the given probability."""
     reach = stats.norm.isf(LEVEL) + stats.norm.ppf(power)
     return float(reach) * _spread(noise, graphs, seeds)
 

@@ -160,31 +160,6 @@ def plot_tasks(first: Results, second: Results) -> Figure:
     return figure
 
 
-def plot_training(trace: pd.DataFrame) -> Figure:
-    """C and L of a dense network's weights in the course of training, from ``trace_training``.
-
-    A line a weight and density, from a ring (first epoch) to a disc (last); crosses are the
-    control, the same weights in random places. Graphs that fall apart have no L and are left out.
-    """
-    figure, axes = _figure()
-    for (weight, density), rows in trace.groupby(["weight", "density"]):
-        rows = rows[np.isfinite(rows["path_length"])].sort_values("epoch")
-        label = f"{weight}, density {density:.2f}"
-        (line,) = axes.plot(rows["clustering"], rows["path_length"], ".-", label=label)
-        ends = rows.iloc[[0, -1]] if len(rows) else rows
-        axes.scatter(
-            ends["clustering"], ends["path_length"], s=70, edgecolors=line.get_color(),
-            facecolors=["none", line.get_color()][: len(ends)], zorder=3,
-        )  # fmt: skip
-        axes.plot(
-            rows["control_clustering"], rows["control_path_length"], "x", color=line.get_color()
-        )
-    axes.set_xlabel(LABELS["clustering"])
-    axes.set_ylabel(LABELS["path_length"])
-    axes.legend(fontsize="small")
-    return figure
-
-
 def _figure() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.0, 5.2), layout="constrained")
     return figure, figure.add_subplot()
