@@ -17,29 +17,19 @@ on where it was. With --quick: seconds, to try it.
 
 from __future__ import annotations
 
+import json
 import math
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pandas as pd
-import torch
 
 import relmp
 from relmp.cli import run_recipe
-from relmp.progress import progress
 
-MESSAGES: dict[str, Any] = {
-    "linear": relmp.LinearMessage,
-    "gated": relmp.GatedMessage,
-    "attention": relmp.AttentionMessage,
-    "low_rank": relmp.LowRankMessage,
-    "shared": relmp.SharedMessage,
-}
+MESSAGES = ("linear", "gated", "attention", "low_rank", "shared")
 AGGREGATIONS: dict[str, Any] = {
     "sum": "sum",
     "mean": "mean",
@@ -75,65 +65,41 @@ class Study:
     seeds: int = 3
     workers: int = 2
 
+    def plan(self) -> list[relmp.RunConfig]:
+        """Every message with every aggregation and seed, at equal cost."""
+        graph = relmp.create_graph("ws_flex", n=64, k=10, p=0.2, seed=1)
+        base = relmp.RunConfig(
+            relmp.ModelConfig("mlp", graph, options={"init": "degree"}),
+            relmp.DataConfig(name=self.data, train_size=self.train_size),
+            relmp.TrainConfig(epochs=self.epochs),
+        )
+        axes = {"model.message": MESSAGES, "model.aggr": AGGREGATIONS.values()}
+        return relmp.grid(
+            base, budget=self.width, data_folder=self.data_folder, download=self.download,
+            **axes, seed=range(self.seeds),
+        )  # fmt: skip
+
     def run(self) -> None:
-        runs = list(product(range(self.seeds), MESSAGES, AGGREGATIONS))
-        context = multiprocessing.get_context("spawn")
-        rows = []
-        with (
-            ProcessPoolExecutor(self.workers, context) as pool,
-            progress(f"{len(runs)} runs", len(runs)) as advance,
-        ):
-            for job in as_completed([pool.submit(train_one, self, *run) for run in runs]):
-                rows.append(job.result())
-                advance(1)
-        results = pd.DataFrame(rows).sort_values(["message", "aggr", "seed"], ignore_index=True)
         folder = Path(self.out)
+        found = relmp.run_plan(
+            self.plan(), folder, data_folder=self.data_folder, workers=self.workers
+        )
+        results = named(found)
         results.to_csv(folder / "results.csv", index=False)
         (folder / "table.md").write_text(table(results))
         plot(results).savefig(folder / "study.png", dpi=150)
         print(table(results))
 
 
-def train_one(study: Study, seed: int, message: str, aggr: str) -> dict[str, Any]:
-    """One run: a message, an aggregation and a seed."""
-    torch.set_num_threads(1)
-    data = relmp.load_data(
-        study.data,
-        folder=study.data_folder,
-        download=study.download,
-        train_size=study.train_size,
-    )
-    graph = relmp.create_graph("ws_flex", n=64, k=10, p=0.2, seed=1)
-    model = relmp.match_flops(
-        "mlp",
-        graph=graph,
-        num_classes=data.num_classes,
-        input_shape=data.input_shape,
-        width=study.width,
-        message=MESSAGES[message],
-        aggr=AGGREGATIONS[aggr],
-        init="degree",
-        seed=seed,
-    )
-    history = relmp.train(
-        model,
-        data,
-        epochs=study.epochs,
-        seed=seed,
-        device="cpu",
-        out=Path(study.out) / f"{message}-{aggr}-{seed}",
-    )
-    last = history.iloc[-1]
-    return {
-        "message": message,
-        "aggr": aggr,
-        "seed": seed,
-        "width": model.config.options["width"],
-        "flops": relmp.count_flops(model, data.input_shape),
-        "parameters": relmp.count_parameters(model),
-        "train_error": last["train_error"],
-        "test_error": last["test_error"],
-    }
+def named(found: pd.DataFrame) -> pd.DataFrame:
+    """The table of the runs, with the names that the study uses."""
+    names = {_text(value): name for name, value in AGGREGATIONS.items()}
+    aggr = found["model.aggr"].map(names)
+    return found.assign(message=found["model.message"], aggr=aggr)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def table(results: pd.DataFrame) -> str:

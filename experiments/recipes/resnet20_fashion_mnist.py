@@ -15,13 +15,17 @@ Where there is no network, Debian's package dataset-fashion-mnist holds the idx 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 import relmp
 from relmp.cli import run_recipe
-from relmp.progress import progress
+
+NETWORKS = {
+    "plain": None,
+    "complete": relmp.create_graph("complete", n=16),
+    "sweet spot": relmp.create_graph("ws_flex", n=16, k=4.177, p=0.3008, seed=11),
+}
 
 
 @dataclass(frozen=True)
@@ -52,65 +56,52 @@ class Comparison:
     batch_size: int = 128
     device: str | None = None
 
-    def run(self) -> None:
-        data = relmp.load_data(
-            self.data,
-            folder=self.data_folder,
-            download=self.download,
-            train_size=self.train_size,
+    def plan(self) -> list[relmp.RunConfig]:
+        """Every network with every seed."""
+        base = relmp.RunConfig(
+            relmp.ModelConfig("resnet20"),
+            relmp.DataConfig(name=self.data, train_size=self.train_size),
+            relmp.TrainConfig(epochs=self.epochs, batch_size=self.batch_size, lr=self.lr),
         )
-        networks = {
-            "plain": None,
-            "complete": relmp.create_graph("complete", n=16),
-            "sweet spot": relmp.create_graph("ws_flex", n=16, k=4.177, p=0.3008, seed=11),
-        }
-        folder, rows = Path(self.out), []
-        with progress("epochs", len(networks) * self.seeds * self.epochs) as advance:
-            for seed in range(self.seeds):
-                for name, graph in networks.items():
-                    rows.append(self._train(name, graph, seed, data))
-                    advance(self.epochs)
-        results = pd.DataFrame(rows)
+        return relmp.grid(
+            base, budget=16, data_folder=self.data_folder, download=self.download,
+            **{"model.graph": NETWORKS.values()}, seed=range(self.seeds),
+        )  # fmt: skip
+
+    def run(self) -> None:
+        folder = Path(self.out)
+        found = relmp.run_plan(
+            self.plan(), folder, data_folder=self.data_folder, device=self.device
+        )
+        results = named(found, relmp.collect(folder, epochs="all"))
         results.to_csv(folder / "results.csv", index=False)
         (folder / "table.md").write_text(table(results))
         print(table(results))
 
-    def _train(self, name: str, graph: Any, seed: int, data: Any) -> dict[str, Any]:
-        model = relmp.match_flops("resnet20", graph=graph, input_shape=data.input_shape, seed=seed)
-        history = relmp.train(
-            model,
-            data,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            seed=seed,
-            device=self.device,
-            out=Path(self.out) / f"{name.replace(' ', '-')}-{seed}",
-        )
-        return {
-            "network": name,
-            "seed": seed,
-            "stages": ", ".join(map(str, model.widths)),
-            "flops": relmp.count_flops(model, data.input_shape),
-            "parameters": relmp.count_parameters(model),
-            "test_error": float(history["test_error"].iloc[-1]),
-            "seconds": float(history["seconds"].sum()),
-        }
+
+def named(found: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """The table of the runs, with the names of the networks and the seconds of a whole run."""
+    names = {"none" if graph is None else graph.key: name for name, graph in NETWORKS.items()}
+    seconds = epochs.groupby("run")["seconds"].sum()
+    network = pd.Categorical(found["graph_key"].map(names), list(NETWORKS))
+    return found.assign(network=network, seconds=found["run"].map(seconds))
 
 
 def table(results: pd.DataFrame) -> str:
     """Test errors in percent, and those minus the plain network's, paired by seed."""
-    errors = results.pivot_table(index="seed", columns="network", values="test_error")
+    errors = results.pivot_table(
+        index="seed", columns="network", values="test_error", observed=True
+    )
     lines = [
-        "| network | stages | FLOPs | parameters | error | minus plain | n | s a run |",
+        "| network | width | FLOPs | parameters | error | minus plain | n | s a run |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, rows in results.groupby("network", sort=False):
+    for name, rows in results.groupby("network", observed=True):
         first, error = rows.iloc[0], errors[name]
         gap = error - errors["plain"]
         difference = "" if name == "plain" else f"{gap.mean():.2f} +- {gap.std():.2f}"
         lines.append(
-            f"| {name} | {first['stages']} | {first['flops']:,} | {first['parameters']:,} | "
+            f"| {name} | {first['width']} | {first['flops']:,} | {first['parameters']:,} | "
             f"{error.mean():.2f} +- {error.std():.2f} | {difference} | {len(rows)} | "
             f"{rows['seconds'].mean():.0f} |"
         )
