@@ -169,3 +169,32 @@ def test_imagenet_recipes_run_on_noise(model: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert len(relmp.collect(tmp_path)) == 3
+
+
+def test_an_installed_command_finds_a_message_in_the_working_folder(tmp_path: Path) -> None:
+    """And nothing there takes the place of a library."""
+    (tmp_path / "mine.py").write_text(
+        "import relmp\nclass Mine(relmp.LinearMessage):\n"
+        "    def forward(self, x_i, x_j):\n        return super().forward(x_i, x_j)\n"
+    )
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('imported')")
+    command = [sys.executable, "-P", "-m", "relmp", "train", GRAPH, "--out", "o", *SMALL]
+    result = subprocess.run(
+        [*command, "--message", "mine:Mine"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "After 2 epochs" in result.stdout
+
+
+def test_a_run_without_a_graph_can_be_analysed_with_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, graph in (("a", "none"), ("b", "complete(n=16)"), ("c", GRAPH)):
+        main(["train", graph, "--out", str(tmp_path / "runs" / name), *SMALL])
+    main(["analyse", str(tmp_path / "runs"), "--error", "train_error"])
+    assert "no finite clustering" in capsys.readouterr().out
+    assert "none" in (tmp_path / "runs" / "results.csv").read_text()
+    alone = tmp_path / "alone"
+    main(["train", "none", "--out", str(alone / "a"), *SMALL])
+    assert "No run has a finite" in failing(["analyse", str(alone)], capsys)

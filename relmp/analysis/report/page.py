@@ -115,7 +115,8 @@ def _graphs(
 
 def _curves(results: Results) -> dict[str, dict[str, list[float]]]:
     """Mean train and test error by epoch, where there is more than one epoch."""
-    columns = [c for c in ("train_error", results.error) if c in results.curves.columns]
+    wanted = dict.fromkeys(("train_error", results.error))  # once, where they are the same
+    columns = [c for c in wanted if c in results.curves.columns]
     if results.curves["epoch"].nunique() < 2:
         return {}
     means = results.curves.groupby(["graph_key", "epoch"])[columns].mean().round(4)
