@@ -89,7 +89,6 @@ class _Worker:
     process: Any
     pipe: Connection
     task: int | None = None
-    is_ready: bool = False
 
 
 class _Pool:
@@ -129,7 +128,6 @@ class _Pool:
             refusal = _ending(worker.process.exitcode)
         if refusal is not None:
             raise RuntimeError(refusal)
-        worker.is_ready = True
 
     def hand_out(self, number: int, arguments: tuple[Any, ...]) -> None:
         worker = next(worker for worker in self.workers if worker.task is None)
@@ -146,12 +144,10 @@ class _Pool:
             except (EOFError, OSError):
                 yield from self._bury(worker)
                 continue
-            if isinstance(found, Event):
+            if isinstance(found, Event):  # else it is ready: the first one has said that all are
                 if found.kind != "progress":
                     worker.task = None
                 yield found
-            else:
-                worker.is_ready = True  # the first one has said that all can work
 
     def _bury(self, worker: _Worker) -> Iterator[Event]:
         worker.process.join()

@@ -55,10 +55,7 @@ class RunStore:
             OSError: If the folder cannot be written.
         """
         fixed, axes = fixed_and_axes(plan)
-        code: dict[str, str] = {}
-        for run in plan[:: max(1, len(plan) // 100)]:
-            code |= {f"{name} {run.model.options.get(name, '')}".strip(): text
-                     for name, text in run.model.code().items()}  # fmt: skip
+        code = _code_of(plan)
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / SWEEP_FILE
         with FileLock(self.path / "sweep.lock"):
@@ -111,6 +108,21 @@ class RunStore:
             except ValueError:
                 continue  # named where the table is made
         return named
+
+
+def _code_of(plan: Sequence[RunConfig]) -> dict[str, str]:
+    """Fingerprints of the user's own code in a plan, by what it is and how it is written."""
+    code: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    for run in plan:
+        parts = (run.model.name, str(run.model.options.get("message")))
+        if parts in seen:
+            continue
+        seen.add(parts)
+        options = run.model.to_dict()["options"]
+        written = {"model": run.model.name, **options}
+        code |= {f"{name} {written[name]}": text for name, text in run.model.code().items()}
+    return code
 
 
 def fixed_and_axes(runs: Sequence[RunConfig]) -> tuple[dict[str, Any], list[str]]:

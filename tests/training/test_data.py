@@ -226,7 +226,12 @@ def test_data_that_do_not_fit_together_are_named() -> None:
         ((images, labels, images, labels - 1), "test labels of mine hold -1"),
         ((images, labels[:3], images, labels), r"4 train images.*must be int64 \[4\]"),
         ((images, labels.int(), images, labels), "labels must be int64.*are int32"),
-        ((images.float(), labels, images, labels), r"must be uint8.*are float32 \[4, 1, 2, 2\]"),
+        ((images.double(), labels, images, labels), r"must be uint8.*are float64 \[4, 1, 2, 2\]"),
+        (
+            (images, labels, images.float(), labels),
+            "test images of mine .*all of one type.*float32",
+        ),
+        ((images / 0.0, labels, images / 0.0, labels), "train images of mine must be finite"),
         ((images, labels, images[:, :, :1], labels), "test images of mine must.*all of one size"),
         ((images[:0], labels[:0], images, labels), "mine has no train images"),
     ):

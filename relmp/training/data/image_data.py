@@ -203,10 +203,11 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 def _check_part(data: ImageData, part: str, images: Tensor, labels: Tensor) -> None:
     is_number = images.dtype in (torch.uint8, torch.float32)
+    is_number &= images.dtype == data.train_images.dtype
     if images.dim() != 4 or not is_number or images.shape[1:] != data.input_shape:
         raise ValueError(
             f"The {part} images of {data.name} must be uint8 or float32 [N, C, H, W], all of one "
-            f"size, but are {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
+            f"size and all of one type, but are {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
         )
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
         raise ValueError(
