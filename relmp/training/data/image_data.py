@@ -207,7 +207,8 @@ def _check_part(data: ImageData, part: str, images: Tensor, labels: Tensor) -> N
     if images.dim() != 4 or not is_number or images.shape[1:] != data.input_shape:
         raise ValueError(
             f"The {part} images of {data.name} must be uint8 or float32 [N, C, H, W], all of one "
-            f"size and all of one type, but are {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
+            f"size and all of one type, but are {str(images.dtype).removeprefix('torch.')} "
+            f"{list(images.shape)}."
         )
     if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
         raise ValueError(
