@@ -160,14 +160,6 @@ class Maker:
     def __post_init__(self) -> None:
         self.init = check_init(self.init)
 
-    def spec(self, name: str) -> LayerSpec:
-        """What a layer is.
-
-        Raises:
-            KeyError: If the plan has no layer of this name.
-        """
-        return self.plan[name]
-
     def __call__(self, name: str, update: Sequence[nn.Module] = ()) -> nn.Module:
         """The layer of this name; a round, or what stands in its place, followed by ``update``.
 

@@ -55,8 +55,16 @@ class ModelConfig:
             "graph": None if self.graph is None else graph_to_dict(self.graph),
             "num_classes": self.num_classes,
             "seed": self.seed,
-            "options": {key: _plain(key, value) for key, value in self.options.items()},
+            "options": self.plain_options(),
         }
+
+    def plain_options(self) -> dict[str, Any]:
+        """The options as :meth:`to_dict` writes them, without the graph, which takes longer.
+
+        Raises:
+            ValueError: If an option is an object that cannot be written down.
+        """
+        return {key: _plain(key, value) for key, value in self.options.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:

@@ -17,7 +17,7 @@ from relmp.graphs import RelationalGraph
 from relmp.machine import cores
 from relmp.progress import Advance, progress
 from relmp.sweep.plan import over_graphs
-from relmp.sweep.pool import Event, StoppedError, reason_of, run_in_pool
+from relmp.sweep.pool import Event, reason_of, run_in_pool
 from relmp.sweep.store import RunStore, collect
 from relmp.sweep.work import Ready, Source, train_planned
 from relmp.training.device import pick_device
@@ -228,7 +228,7 @@ def _events(jobs: list[_Job], workers: int, settings: tuple[Any, ...]) -> Iterat
     if workers == 0:
         yield from _in_this_process(tasks)
         return
-    described = [job.run.model.to_dict()["options"].get("message") for job in jobs]
+    described = [job.run.model.plain_options().get("message") for job in jobs]
     messages = tuple(sorted({message for message in described if message is not None}))
     in_script = any(message.startswith("__main__:") for message in messages)
     try:
@@ -263,6 +263,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-__all__ = ["StoppedError", "run_plan", "run_sweep"]

@@ -16,7 +16,7 @@ from relmp.files import read_json, write_text
 from relmp.graphs import RelationalGraph
 from relmp.models import ModelConfig
 from relmp.training.config import DataConfig, TrainConfig
-from relmp.training.folder import CONFIG, RunFolder, changed_code, json_lines
+from relmp.training.folder import CONFIG, RunFolder, bare, changed_code, json_lines
 from relmp.training.run_config import RunConfig
 
 SWEEP_FILE = "sweep.json"
@@ -80,7 +80,7 @@ class RunStore:
         usual = RunConfig(ModelConfig(""), DataConfig(), TrainConfig()).axes()
         differing = []
         for name in {*there, *here} - {*found["axes"], *FREE} - new_axes:
-            a, b = (side.get(name, _bare(usual.get(name))) for side in (there, here))
+            a, b = (side.get(name, bare(usual.get(name))) for side in (there, here))
             if a != b:
                 label = {"budget": "width"}.get(name, name)
                 differing.append(f"{label}: {a} there, {b} here")
@@ -119,8 +119,7 @@ def _code_of(plan: Sequence[RunConfig]) -> dict[str, str]:
         if parts in seen:
             continue
         seen.add(parts)
-        options = run.model.to_dict()["options"]
-        written = {"model": run.model.name, **options}
+        written = {"model": run.model.name, **run.model.plain_options()}
         code |= {f"{name} {written[name]}": text for name, text in run.model.code().items()}
     return code
 
@@ -131,7 +130,7 @@ def fixed_and_axes(runs: Sequence[RunConfig]) -> tuple[dict[str, Any], list[str]
     values: dict[str, Any] = {}
     varying: set[str] = set()
     for number, run in enumerate(runs):
-        found = {name: _bare(value) for name, value in run.axes().items()}
+        found = {name: bare(value) for name, value in run.axes().items()}
         if number == 0:
             values = found
         varying |= {
@@ -258,10 +257,6 @@ def _rows(
 
 def _cell(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str | None) else json.dumps(value)
-
-
-def _bare(value: Any) -> Any:
-    return json.loads(json.dumps(value))
 
 
 def _described(values: Mapping[str, Any]) -> dict[str, Any]:

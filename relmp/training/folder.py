@@ -294,12 +294,13 @@ def differences(
                 yield f"{prefix}{key}: {a['name']} there, {b['name']} here"
             elif "key" not in a:
                 yield from differences(a, b, f"{prefix}{key}.")
-        elif _bare(a) != _bare(b):
+        elif bare(a) != bare(b):
             yield f"{prefix}{key}: {a} there, {b} here"
 
 
-def _bare(value: Any) -> Any:
-    return json.loads(json.dumps(value))  # JSON has lists where Python has tuples
+def bare(value: Any) -> Any:
+    """A value as JSON gives it back: with lists where Python has tuples."""
+    return json.loads(json.dumps(value))
 
 
 def _first_key(values: Mapping[str, Any]) -> str:

@@ -103,12 +103,11 @@ class RunConfig:
 
     def axes(self) -> dict[str, Any]:
         """Everything by the name of its axis, as plain values; the graph by its key."""
-        model = self.model.to_dict()
         graph = self.model.graph
         found: dict[str, Any] = {"model.name": self.model.name}
         found["model.graph"] = None if graph is None else graph.key
         found |= {"model.num_classes": self.model.num_classes, "model.seed": self.model.seed}
-        found |= {f"model.{name}": value for name, value in model["options"].items()}
+        found |= {f"model.{name}": value for name, value in self.model.plain_options().items()}
         for part in ("data", "training"):
             found |= {f"{part}.{name}": value for name, value in _flat(getattr(self, part))}
         return found
@@ -125,19 +124,18 @@ class RunConfig:
 
 
 def _model_key(model: ModelConfig) -> dict[str, Any]:
-    plain, defaults = model.to_dict(), _defaults(model.name)
-    plain_defaults = ModelConfig(model.name, options=_writable(defaults)).to_dict()["options"]
+    usual = ModelConfig(model.name, options=_writable(_defaults(model.name))).plain_options()
     options = {
         name: value
-        for name, value in plain["options"].items()
-        if name not in plain_defaults or value != plain_defaults[name]
+        for name, value in model.plain_options().items()
+        if name not in usual or value != usual[name]
     }
     chosen: dict[str, Any] = {"name": model.name, "options": options}
     if model.graph is not None:
         chosen["graph"] = model.graph.key
     for item in fields(ModelConfig):
-        if item.name in ("seed", "num_classes") and plain[item.name] != item.default:
-            chosen[item.name] = plain[item.name]
+        if item.name in ("seed", "num_classes") and getattr(model, item.name) != item.default:
+            chosen[item.name] = getattr(model, item.name)
     return chosen
 
 
@@ -151,7 +149,7 @@ def _writable(defaults: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for name, value in defaults.items():
         try:
-            ModelConfig("", options={name: value}).to_dict()
+            ModelConfig("", options={name: value}).plain_options()
         except (ValueError, AttributeError):
             continue
         found[name] = value

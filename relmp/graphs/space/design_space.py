@@ -26,6 +26,7 @@ import numpy.typing as npt
 from relmp.graphs.cache import cache_folder, load_arrays, store_arrays
 from relmp.graphs.generators import check_nodes, create_graph
 from relmp.graphs.relational_graph import RelationalGraph
+from relmp.machine import cores
 from relmp.progress import progress as shown_progress
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def sweep_design_space(
         if stored is not None and stored.keys() == {"C", "L"} and _fits(stored, space):
             space.C[:], space.L[:] = stored["C"], stored["L"]
             return space
-    _fill(space, workers or _cores(), progress)
+    _fill(space, workers or cores(), progress)
     if path is not None:
         store_arrays(path, {"C": space.C, "L": space.L})
     return space
@@ -178,12 +179,6 @@ def _key(space: DesignSpace) -> str:
 
 def _fits(stored: dict[str, npt.NDArray[Any]], space: DesignSpace) -> bool:
     return all(array.shape == space.C.shape for array in stored.values())
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _fill(space: DesignSpace, workers: int, progress: bool) -> None:
