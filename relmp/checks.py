@@ -22,11 +22,15 @@ def check_number(name: str, value: Any, low: float, below: float = math.inf) -> 
         raise ValueError(f"{name} must be a number of at least {low}{limit}, but is {value!r}.")
 
 
-def check_whole(name: str, value: Any, low: int, below: float = math.inf) -> None:
-    """Raise ``ValueError`` unless value is a whole number with ``low <= value < below``."""
+def check_whole(
+    name: str, value: Any, low: int, high: int | None = None, meaning: str = ""
+) -> None:
+    """Raise ``ValueError`` unless value is a whole number with ``low <= value <= high``.
+
+    ``meaning`` says what it counts.
+    """
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not is_whole or not low <= value < below:
-        limit = "" if below == math.inf else f" and below {below}"
-        raise ValueError(
-            f"{name} must be a whole number of at least {low}{limit}, but is {value!r}."
-        )
+    if not is_whole or value < low or (high is not None and value > high):
+        bound = f"of at least {low}" if high is None else f"between {low} and {high}"
+        counted = f" ({meaning})" if meaning else ""
+        raise ValueError(f"{name} must be a whole number {bound}{counted}, but is {value!r}.")

@@ -48,21 +48,17 @@ class Results:
     @classmethod
     def of(
         cls,
-        table: pd.DataFrame | Results,
+        table: pd.DataFrame,
         *,
         measures: Sequence[str] = MEASURES,
         error: str = "test_error",
     ) -> Results:
         """Check a table and separate what can be used from what cannot.
 
-        ``Results`` are returned as they are, with the measures and the error they have.
-
         Raises:
             ValueError: If a column is missing, the table is empty, it holds several tasks or
                 a run twice, or no run has an error.
         """
-        if isinstance(table, Results):
-            return table
         if not isinstance(table, pd.DataFrame):
             raise ValueError(
                 f"A table of results is needed, but {table!r} was given; collect(FOLDER) makes one."

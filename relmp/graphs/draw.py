@@ -13,6 +13,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from relmp.graphs.edges import adjacency, links
 from relmp.graphs.generators.gallery import EXAMPLES, example_graph
 from relmp.graphs.relational_graph import RelationalGraph
 from relmp.graphs.space.design_space import sweep_design_space
@@ -89,12 +90,11 @@ def draw_spring(axes: Axes, graph: RelationalGraph) -> None:
 
 
 def draw_matrix(axes: Axes, graph: RelationalGraph) -> None:
-    """The adjacency matrix: a dot where a source (row) speaks to a target (column)."""
-    matrix = np.zeros((graph.num_nodes, graph.num_nodes))
-    matrix[graph.edges[0], graph.edges[1]] = 1
+    """The adjacency matrix: a dot where a target (row) hears a source (column), as weights lie."""
+    matrix = adjacency(graph) | np.eye(graph.num_nodes, dtype=np.bool_)
     axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1.2, interpolation="nearest")
-    axes.set_xlabel("target", fontsize=8)
-    axes.set_ylabel("source", fontsize=8)
+    axes.set_xlabel("source", fontsize=8)
+    axes.set_ylabel("target", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.set_title("who speaks to whom", fontsize=8)
 
@@ -148,7 +148,7 @@ def _draw_edges(axes: Axes, graph: RelationalGraph, place: npt.NDArray[np.float6
     from matplotlib.collections import LineCollection
 
     source, target = graph.edges
-    kept = source != target if graph.is_directed else source < target
+    kept = links(graph, graph.is_directed)
     segments = np.stack([place[source[kept]], place[target[kept]]], axis=1)
     opacity = min(0.8, 12 / math.sqrt(max(len(segments), 1)))
     if graph.is_directed:

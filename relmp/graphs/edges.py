@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Protocol
 
 import networkx as nx
 import numpy as np
@@ -112,3 +112,31 @@ def in_both_directions(
         np.add.at(total, place, np.concatenate([attr, attr]))
         attr = total / counts[:, None]
     return np.stack(np.divmod(kept, n)), attr
+
+
+class HasEdges(Protocol):
+    """A graph, as far as its edges say."""
+
+    @property
+    def num_nodes(self) -> int: ...
+
+    @property
+    def edges(self) -> npt.NDArray[np.int64]: ...
+
+
+def adjacency(graph: HasEdges) -> npt.NDArray[np.bool_]:
+    """``[n, n]``: whether node i (row) listens to node j (column), self-loops left out.
+
+    The same way round as the weights of a layer: rows are targets.
+    """
+    matrix = np.zeros((graph.num_nodes, graph.num_nodes), dtype=np.bool_)
+    source, target = graph.edges
+    matrix[target, source] = source != target
+    return matrix
+
+
+def links(graph: HasEdges, directed: bool) -> npt.NDArray[np.bool_]:
+    """``[E]``: which edges are left when self-loops go and, unless ``directed``, one of the two
+    directions of each pair."""
+    source, target = graph.edges
+    return source != target if directed else source < target

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relmp.files import atomic_write, write_text
+from relmp.graphs.edges import adjacency
 from relmp.graphs.relational_graph import RelationalGraph
 
 FORMATS = {
@@ -64,17 +65,15 @@ def _attributes(graph: RelationalGraph) -> npt.NDArray[np.float64] | None:
 
 def _matrix_of(graph: RelationalGraph) -> npt.NDArray[np.float64]:
     attr = _attributes(graph)
-    matrix = np.zeros((graph.num_nodes, graph.num_nodes))
-    source, target = graph.edges
     if attr is None:
-        matrix[source, target] = source != target
-        return matrix
+        return adjacency(graph).T.astype(np.float64)
     if attr.shape[1] != 1 or not attr.all() or (attr == 1).all():
         raise ValueError(
             "A matrix holds one attribute an edge, none of them 0 and not all of them 1; "
             "save the graph as .csv or .graphml."
         )
-    matrix[source, target] = attr[:, 0]
+    matrix = np.zeros((graph.num_nodes, graph.num_nodes))
+    matrix[graph.edges[0], graph.edges[1]] = attr[:, 0]
     return matrix
 
 

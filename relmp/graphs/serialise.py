@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from relmp.graphs.edges import links
 from relmp.graphs.generators import create_graph
 from relmp.graphs.relational_graph import RelationalGraph
 
@@ -17,10 +18,9 @@ def graph_to_dict(graph: RelationalGraph) -> dict[str, Any]:
     An undirected graph lists every pair once, the smaller node first. With edge attributes
     every edge is listed, self-loops included.
     """
-    source, target = graph.edges
     attr = graph.edge_attr
-    keep = source != target if graph.is_directed else source < target
-    edges = graph.edges if attr is not None else graph.edges[:, keep]
+    kept = links(graph, graph.is_directed)
+    edges = graph.edges if attr is not None else graph.edges[:, kept]
     return {
         "name": graph.name,
         "key": graph.key,

@@ -146,7 +146,7 @@ def create_model(
     if graph is not None:
         require_graph(graph)
     check_whole("num_classes", num_classes, 1, MAX_CHANNELS)
-    check_whole("seed", seed, 0, 2**63)
+    check_whole("seed", seed, 0, 2**63 - 1)
     check_channels(options)
     if "message" in options:
         options = options | {"message": resolve_message(options["message"])}

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relmp.checks import did_you_mean
-from relmp.rounds import Message, Round, initialise_by_degree
+from relmp.rounds import Round, initialise_by_degree
+from relmp.rounds.message import as_message
 
 Init: TypeAlias = Literal["paper", "degree", "fan_in"]
 """How the weights of a model start:
@@ -80,14 +81,9 @@ def draw_weights(model: nn.Module, inner: Iterable[nn.Module], init: Init) -> No
 
 
 def _draw_by_fan_in(layer: Round) -> None:
-    message = layer.message_module
-    if not isinstance(message, Message):
-        raise NotImplementedError(
-            f"{type(message).__name__} is no relmp.Message with a method draw(edges, std)."
-        )
     # A message of independent weights of variance v, from c channels, has variance v c.
     sizes = layer.edges.source_mask.sum(1)
-    message.draw(layer.edges, (sizes / (3 * layer.in_channels)).sqrt())
+    as_message(layer.message_module).draw(layer.edges, (sizes / (3 * layer.in_channels)).sqrt())
     if layer.bias is not None:
         bound = layer.in_channels**-0.5
         nn.init.uniform_(layer.bias, -bound, bound)

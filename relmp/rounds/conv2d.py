@@ -37,6 +37,8 @@ class Conv2dMessage(WeightedMessage):
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, table 1.
     """
 
+    weight: nn.Parameter
+
     def __init__(
         self,
         num_edges: int,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import nn
 
 from relmp.graphs import RelationalGraph
 from relmp.rounds.channels import ChannelPartition
-from relmp.rounds.message import Edges, make_edges
+from relmp.rounds.message import as_message, make_edges
 from relmp.rounds.names import MessageFactory
 
 
@@ -35,18 +32,4 @@ def message_flops(
     partitions = [ChannelPartition(graph.num_nodes, c) for c in (in_channels, out_channels)]
     with torch.device("meta"):  # no storage; it is only asked
         module = message(graph.num_edges, *(partition.max_size for partition in partitions))
-    return flops_of(module)(make_edges(graph, *partitions), positions)
-
-
-def flops_of(message: nn.Module) -> Callable[[Edges, int], int]:
-    """The method ``flops(edges, positions)`` of a message.
-
-    Raises:
-        NotImplementedError: If it has none.
-    """
-    count = getattr(message, "flops", None)
-    if count is None:
-        raise NotImplementedError(
-            f"{type(message).__name__} has no method flops(edges, positions)."
-        )
-    return lambda edges, positions: int(count(edges, positions))
+    return as_message(module).flops(make_edges(graph, *partitions), positions)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from relmp.rounds.message import Message
+from relmp.rounds.message import as_message
 from relmp.rounds.round import Round
 
 SAMPLES = 256
@@ -45,12 +45,7 @@ def initialise_by_degree(
     Reference:
         He et al., *Delving Deep into Rectifiers*, ICCV 2015, section 2.2.
     """
-    message = layer.message_module
-    if not isinstance(message, Message):
-        raise NotImplementedError(
-            f"{type(message).__name__} is no relmp.Message with a method draw(edges, std)."
-        )
-    edges = layer.edges
+    message, edges = as_message(layer.message_module), layer.edges
     degrees = edges.ptr.diff().cpu()
     chosen = degrees.unique()
     deviation = _deviations(layer, chosen, activation or nn.Identity())

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
 from relmp.rounds.aggregation import Aggr
+from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.conv2d import Conv2dMessage
-from relmp.rounds.execution.dense import DenseExecution
+from relmp.rounds.execution.linear_maps import map_refusal
 from relmp.rounds.geometry import Pair
+from relmp.rounds.layout import EdgeLayout
 from relmp.rounds.message import LinearMessage, WeightedMessage
 from relmp.rounds.names import MessageFactory, resolve_message
 from relmp.rounds.round import Round
@@ -26,8 +28,8 @@ class RelationalLinear(Round):
 
     Args:
         graph: Who listens to whom.
-        in_features: Channels of the input, at least one a node.
-        out_features: Channels of the output.
+        in_features: Channels of the input, at least one a node; or a :class:`ChannelPartition`.
+        out_features: Channels of the output, likewise.
         bias: Whether a bias is learned.
         execution: See :class:`Round`.
         message, aggr: See :class:`Round`; other ones take the place of the formula above.
@@ -40,8 +42,8 @@ class RelationalLinear(Round):
     def __init__(
         self,
         graph: RelationalGraph,
-        in_features: int,
-        out_features: int,
+        in_features: int | ChannelPartition,
+        out_features: int | ChannelPartition,
         bias: bool = True,
         *,
         execution: str = "auto",
@@ -84,8 +86,8 @@ class RelationalConv2d(Round):
 
     Args:
         graph: Who listens to whom.
-        in_channels: Channels of the input, at least one a node.
-        out_channels: Channels of the output.
+        in_channels: Channels of the input, at least one a node; or a :class:`ChannelPartition`.
+        out_channels: Channels of the output, likewise.
         kernel_size, stride, padding, dilation: See :class:`Conv2dMessage`.
         bias: Whether a bias is learned.
         execution: See :class:`Round`.
@@ -101,8 +103,8 @@ class RelationalConv2d(Round):
     def __init__(
         self,
         graph: RelationalGraph,
-        in_channels: int,
-        out_channels: int,
+        in_channels: int | ChannelPartition,
+        out_channels: int | ChannelPartition,
         kernel_size: Pair,
         stride: Pair = 1,
         padding: Pair | str = 0,
@@ -156,7 +158,7 @@ def dense_weight(layer: Round) -> Tensor:
         ValueError: If the round is not one linear map.
     """
     message, layout = _dense_form(layer)
-    return layout.layout(message.weight)
+    return cast(Tensor, layout(message.weight))
 
 
 def dense_layer(layer: Round) -> nn.Module:
@@ -169,7 +171,7 @@ def dense_layer(layer: Round) -> nn.Module:
         ValueError: If the round is not one linear map.
     """
     message, layout = _dense_form(layer)
-    dense = message.to_dense(layout.layout(message.weight), layer.bias)
+    dense = message.to_dense(layout(message.weight), layer.bias)
     dense.train(layer.training)
     update = layer.update_module
     if update is None:
@@ -193,9 +195,9 @@ def keep_dense_weight(layer: Round, weight: Tensor) -> None:
         message.weight.copy_(layout.gather(weight.to(message.weight)))
 
 
-def _dense_form(layer: Round) -> tuple[WeightedMessage, DenseExecution]:
-    refusal = DenseExecution.refusal(layer.form)
+def _dense_form(layer: Round) -> tuple[WeightedMessage, EdgeLayout]:
+    refusal = map_refusal(layer.form)
     if refusal is not None:
         raise ValueError(f"This round has no dense form: {refusal}.")
     message = cast(WeightedMessage, layer.message_module)
-    return message, DenseExecution(layer.form).to(message.weight.device)
+    return message, EdgeLayout(layer.form).to(message.weight.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,14 @@ class Message(nn.Module):
             part.connect(part.fitting(edges))
 
     def reset_parameters(self, edges: Edges) -> None:
-        """Draw the parameters anew; called by the round, which knows the edges."""
+        """Draw the parameters anew; called by the round, which knows the edges.
+
+        Where there is a method :meth:`draw`, it is used: normal, so that the sum over in-edges
+        keeps the variance of the input. Otherwise the messages inside are drawn.
+        """
+        if type(self).draw is not Message.draw:
+            self.draw(edges, preserving(edges))
+            return
         for part in _parts(self):
             part.reset_parameters(part.fitting(edges))
 
@@ -144,7 +151,12 @@ class WeightedMessage(Message):
     listens = False
     is_linear_map: ClassVar[bool] = True
     """Whether ``forward`` is :math:`W_{ij} x_j` with ``weight`` for W, and nothing else."""
-    weight: Tensor
+
+    if TYPE_CHECKING:  # abstract: a subclass holds it as a parameter or buffer, or computes it
+
+        @property
+        def weight(self) -> Tensor:
+            """The weights of the edges, ``[E, out_dim, in_dim, *kernel]``."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -240,6 +252,8 @@ class LinearMessage(WeightedMessage):
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, table 1.
     """
 
+    weight: nn.Parameter
+
     def __init__(self, num_edges: int, in_dim: int, out_dim: int) -> None:
         super().__init__(Vectors())
         self.weight = nn.Parameter(torch.zeros(num_edges, out_dim, in_dim))
@@ -276,17 +290,45 @@ def preserving(edges: Edges) -> Tensor:
     return (edges.source_mask.sum(1) / heard).sqrt()
 
 
-def spoken_by(message: nn.Module) -> Iterator[Message]:
-    """The messages that a module consists of: itself, or the outermost ones inside it."""
-    if isinstance(message, Message):
-        yield message
-    else:
-        yield from _parts(message)
+def as_message(module: nn.Module) -> Message:
+    """The module itself where it is a :class:`Message`; otherwise one that speaks for it.
+
+    It shares the parameters of the module, adds none, and answers as a message does that
+    defines nothing but ``forward``, and ``flops`` where the module has it.
+    """
+    return module if isinstance(module, Message) else _AnyModule(module)
+
+
+class _AnyModule(Message):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def draw(self, edges: Edges, std: Tensor) -> None:
+        raise NotImplementedError(
+            f"{type(self.module).__name__} is no relmp.Message with a method draw(edges, std)."
+        )
+
+    def reset_parameters(self, edges: Edges) -> None:
+        for part in _parts(self):
+            part.reset_parameters(part.fitting(edges))
+
+    def flops(self, edges: Edges, positions: int = 1) -> int:
+        count = getattr(self.module, "flops", None)
+        if count is None:
+            raise NotImplementedError(
+                f"{type(self.module).__name__} has no method flops(edges, positions)."
+            )
+        return int(count(edges, positions))
 
 
 def _parts(module: nn.Module) -> Iterator[Message]:
+    """The outermost messages inside a module."""
     for child in module.children():
-        yield from spoken_by(child)
+        if isinstance(child, Message):
+            yield child
+        else:
+            yield from _parts(child)
 
 
 class MessageCall(NamedTuple):

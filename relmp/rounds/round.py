@@ -16,18 +16,9 @@ from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
-from relmp.rounds.cost import flops_of
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
 from relmp.rounds.form import RoundForm
-from relmp.rounds.message import (
-    Edges,
-    LinearMessage,
-    Message,
-    MessageCall,
-    channels_heard,
-    make_edges,
-    spoken_by,
-)
+from relmp.rounds.message import Edges, LinearMessage, MessageCall, as_message, make_edges
 from relmp.rounds.names import MessageFactory, make_message
 
 
@@ -40,9 +31,9 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     Args:
         graph: Who listens to whom.
-        in_channels: Channels of the input, dealt out to the nodes
-            (:class:`ChannelPartition`); at least one a node.
-        out_channels: Channels of the output.
+        in_channels: Channels of the input, dealt out to the nodes as evenly as possible, at least
+            one a node; or a :class:`ChannelPartition` that says how many each node holds.
+        out_channels: Channels of the output, likewise.
         message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``, see
             :class:`Message`; or a name ("gated", "low_rank(rank=2)").
         aggr: An aggregation of PyG by name ("max", "softmax(learn=True)"), as an object or as
@@ -84,8 +75,8 @@ class Round(MessagePassing):  # type: ignore[misc]
     def __init__(
         self,
         graph: RelationalGraph,
-        in_channels: int,
-        out_channels: int,
+        in_channels: int | ChannelPartition,
+        out_channels: int | ChannelPartition,
         *,
         message: str | MessageFactory = LinearMessage,
         aggr: Aggr = "sum",
@@ -99,8 +90,8 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"chunk_size is the number of images at a time, at least 1, but is {chunk_size}."
             )
         require_graph(graph)
-        in_partition = ChannelPartition(graph.num_nodes, in_channels)
-        out_partition = ChannelPartition(graph.num_nodes, out_channels)
+        in_partition = ChannelPartition.of(graph.num_nodes, in_channels)
+        out_partition = ChannelPartition.of(graph.num_nodes, out_channels)
         # PyG generates `propagate` for the first instance and reuses it for all: with the sum
         # it holds the fused hook, whatever that first instance aggregates by.
         super().__init__("sum", node_dim=0)
@@ -109,20 +100,17 @@ class Round(MessagePassing):  # type: ignore[misc]
         )
         self.aggr = aggregation_name(self.aggr_module)
         self.graph = graph
-        self.in_channels, self.out_channels = in_channels, out_channels
+        self.in_channels, self.out_channels = in_partition.channels, out_partition.channels
         self.in_partition, self.out_partition = in_partition, out_partition
         self._register_graph()
         sizes = (graph.num_edges, in_partition.max_size, out_partition.max_size)
         self.message_module = make_message(message, sizes)
-        if isinstance(self.message_module, Message):
-            self.message_module.connect(self.edges)
-        else:
-            for part in spoken_by(self.message_module):
-                part.connect(part.fitting(self.edges))
+        as_message(self.message_module).connect(self.edges)
         self._call = MessageCall.of(self.message_module)
         self.update_module = update
         self.chunk_size = chunk_size
-        self.register_parameter("bias", nn.Parameter(torch.zeros(out_channels)) if bias else None)
+        flat = torch.zeros(self.out_channels)
+        self.register_parameter("bias", nn.Parameter(flat) if bias else None)
         self.set_execution(execution)
         self.reset_parameters()
 
@@ -140,15 +128,10 @@ class Round(MessagePassing):  # type: ignore[misc]
     def reset_parameters(self) -> None:
         """Draw all parameters anew, the bias as ``nn.Linear`` does."""
         super().reset_parameters()
-        heard = channels_heard(self.edges)
-        if isinstance(self.message_module, Message):
-            self.message_module.reset_parameters(self.edges)
-            heard = self.message_module.fan_in(self.edges)
-        else:
-            for part in spoken_by(self.message_module):
-                part.reset_parameters(part.fitting(self.edges))
+        message = as_message(self.message_module)
+        message.reset_parameters(self.edges)
         if self.bias is not None:
-            bound = heard.to(self.bias).rsqrt()
+            bound = message.fan_in(self.edges).to(self.bias).rsqrt()
             sizes = torch.from_numpy(self.out_partition.sizes).to(bound.device)
             with torch.no_grad():
                 self.bias.uniform_(-1, 1).mul_(bound.repeat_interleave(sizes))
@@ -293,16 +276,13 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     def flops(self, positions: int = 1) -> int:
         """Multiply-adds of one image over real edges and channels, bias not counted."""
-        return flops_of(self.message_module)(self.edges, positions)
+        return as_message(self.message_module).flops(self.edges, positions)
 
     def num_parameters(self) -> int:
         """Parameters over real edges and channels, bias, aggregation and update included."""
         own: list[nn.Module | None] = [self.aggr_module, self.update_module]
         total = sum(p.numel() for part in own if part is not None for p in part.parameters())
-        if isinstance(self.message_module, Message):
-            total += self.message_module.num_parameters(self.edges)
-        else:
-            total += sum(p.numel() for p in self.message_module.parameters())
+        total += as_message(self.message_module).num_parameters(self.edges)
         return total + (0 if self.bias is None else self.bias.numel())
 
     def _load_from_state_dict(

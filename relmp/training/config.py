@@ -93,7 +93,7 @@ class DataOptions:
     subset_seed: int = 0
 
     def __post_init__(self) -> None:
-        check_whole("subset_seed", self.subset_seed, 0, 2**32)
+        check_whole("subset_seed", self.subset_seed, 0, 2**32 - 1)
         check_number("validation", self.validation, 0, 1)
         if self.image_size is not None:
             check_whole("image_size", self.image_size, 1)
@@ -152,7 +152,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, low in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
-            check_whole(name, getattr(self, name), low, 2**62)
+            check_whole(name, getattr(self, name), low, 2**62 - 1)
         for name in ("lr", "weight_decay"):
             check_number(name, getattr(self, name), 0)
         check_number("momentum", self.momentum, 0, 1)

@@ -10,8 +10,9 @@ import pytest
 
 from relmp.analysis import Results
 from relmp.analysis.report.conclusions import conclude
-from relmp.analysis.report.page import adjacency, pack_edges, write_report
+from relmp.analysis.report.page import pack_edges, write_report
 from relmp.graphs import RelationalGraph, create_graph
+from relmp.graphs.edges import adjacency
 from tests.analysis.browser import Browser
 from tests.analysis.planted import bowl, planted_table
 

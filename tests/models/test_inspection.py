@@ -11,7 +11,7 @@ import relmp
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.models import count_flops, count_parameters, create_model
 from relmp.rounds import Message, RelationalConv2d, RelationalLinear, Round
-from relmp.rounds.execution.dense import DenseExecution
+from relmp.rounds.layout import EdgeLayout
 from tests.models.zoo import GRAPH, NAMES, SMALL
 
 
@@ -102,8 +102,8 @@ def test_verify_finds_all_executions_equal(name: str, capsys: pytest.CaptureFixt
 def test_verify_sees_an_execution_that_errs(aggr: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = Round(GRAPH, 10, 24, aggr=aggr)
     assert relmp.verify(layer) < 1e-12
-    right = DenseExecution.layout
-    monkeypatch.setattr(DenseExecution, "layout", lambda self, weight: right(self, weight).flip(0))
+    right = EdgeLayout.forward
+    monkeypatch.setattr(EdgeLayout, "forward", lambda self, weight: right(self, weight).flip(0))
     assert relmp.verify(layer) > 1e-2
 
 

@@ -16,8 +16,8 @@ import relmp
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.models.budget import matched_options
 from relmp.rounds import ChannelPartition, Round
-from relmp.rounds.execution.dense import DenseExecution
 from relmp.rounds.layers import keep_dense_weight
+from relmp.rounds.layout import EdgeLayout
 from tests.analysis.browser import Browser
 
 WS_FLEX = [
@@ -157,7 +157,7 @@ def weights_of(network: nn.Sequential, *, gradient: bool) -> list[tuple[torch.Te
         if gradient:
             weight, bias = weight.grad, bias.grad
         if isinstance(layer, Round):
-            weight = DenseExecution(layer.form).layout(weight)
+            weight = EdgeLayout(layer.form)(weight)
         found.append((weight.detach(), bias.detach()))
     return found
 

@@ -194,7 +194,7 @@ def test_the_operators_are_well_formed() -> None:
 
     layer = RelationalConv2d(ASYMMETRIC, 7, 6, 3, 2, 1, execution="cpu_kernel")
     table = layer.executor.table
-    geometry = cpu_kernel._geometry(layer.message_module, 5, 6)
+    geometry = cpu_kernel._convolution(layer.message_module.geometry, (5, 6)).numbers()
     x = torch.randn(3, 7, 5, 6, requires_grad=True)
     weight = layer.weight.detach().clone().requires_grad_()
     torch.library.opcheck(round_forward, (x, weight, table, layer.executor.sizes, geometry))
@@ -438,9 +438,14 @@ def test_a_subclass_with_another_forward_is_not_taken_for_its_parent() -> None:
 
 
 def test_pixels_by_hand() -> None:
-    from relmp.rounds.execution.cpu.pixels import Geometry, backward_taps, forward_taps, tap_pairs
+    from relmp.rounds.execution.cpu.pixels import (
+        Convolution,
+        backward_taps,
+        forward_taps,
+        tap_pairs,
+    )
 
-    geometry = Geometry((1, 3), (1, 2), (0, 1), (1, 1), (1, 4), (1, 2))
+    geometry = Convolution((1, 3), (1, 2), (0, 1), (1, 1), (1, 4), (1, 2))
     taps = forward_taps(geometry)
     assert taps.ptr.tolist() == [0, 2, 5]
     assert taps.other.tolist() == [0, 1, 1, 2, 3]
@@ -448,4 +453,4 @@ def test_pixels_by_hand() -> None:
     back = backward_taps(geometry)
     assert np.diff(back.ptr).tolist() == [1, 2, 1, 1]
     assert tap_pairs(geometry).ptr.tolist() == [[0, 1, 3, 5]]
-    assert Geometry.of(geometry.flatten()) == geometry
+    assert Convolution.of(geometry.numbers()) == geometry

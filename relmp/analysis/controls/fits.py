@@ -62,9 +62,8 @@ def fit_quadratic(x: Array, y: Array, names: tuple[str, ...]) -> Quadratic | Non
     )
 
 
-def fit_surface(table: pd.DataFrame | Results, *, error: str = "test_error") -> Quadratic | None:
+def fit_surface(results: Results) -> Quadratic | None:
     """Mean error of the graphs, without the complete one, over the two measures."""
-    results = Results.of(table, error=error)
     sparse = results.sparse
     x = sparse[list(results.measures)].to_numpy(dtype=np.float64)
     return fit_quadratic(x, sparse["mean"].to_numpy(dtype=np.float64), results.measures)
@@ -75,19 +74,18 @@ SLICES: dict[str, tuple[float, float]] = {"clustering": (0.4, 0.6), "path_length
 
 
 def fit_slice(
-    table: pd.DataFrame | Results,
+    results: Results,
     over: str,
     within: dict[str, tuple[float, float]] | None = None,
 ) -> Quadratic | None:
     """Mean error over one measure, among the graphs whose other measure lies in a slice.
 
     Args:
-        table: Results of one task.
+        results: Results of one task.
         over: The measure on the axis.
         within: Slice of each measure; the paper's by default, and the middle half of the
             graphs for other measures.
     """
-    results = Results.of(table, measures=MEASURES)
     chosen = slice_of(results, over, within)
     x = chosen[[over]].to_numpy(dtype=np.float64)
     return fit_quadratic(x, chosen["mean"].to_numpy(dtype=np.float64), (over,))

@@ -76,16 +76,15 @@ class Identification:
 
 
 def identify_cheaply(
-    table: pd.DataFrame | Results, *, draws: int = _DRAWS, seed: int = 0
+    results: Results, *, draws: int = _DRAWS, seed: int = 0
 ) -> Identification:
     """Measure how early, and from how few graphs, the conclusion can be had.
 
     Args:
-        table: Results of one task, with early epochs for the first part of the answer.
+        results: Results of one task, with early epochs for the first part of the answer.
         draws: Random selections of graphs for each number of them.
         seed: Draws them.
     """
-    results = Results.of(table)
     noise = measure_noise(results)
     return Identification(
         tuple(_early_epochs(results)),

@@ -55,18 +55,17 @@ class NestedFit:
 
 
 def fit_nested(
-    table: pd.DataFrame | Results, control: str = "density", *, seed: int = 0
+    results: Results, control: str = "density", *, seed: int = 0
 ) -> NestedFit | None:
     """Quadratic fits with and without the measures; None where there is nothing to fit.
 
     The complete graph takes no part: it would decide the fit alone.
 
     Args:
-        table: Results of one task.
+        results: Results of one task.
         control: Any numeric column that is constant for a graph.
         seed: Draws the permutations.
     """
-    results = Results.of(table)
     if control in results.measures:
         return None
     sparse = results.sparse
@@ -136,7 +135,7 @@ class Matched:
 
 
 def match_controls(
-    table: pd.DataFrame | Results,
+    results: Results,
     spot: SweetSpot,
     control: str = "density",
     *,
@@ -150,7 +149,7 @@ def match_controls(
     allows for the rectangle having been found on the runs it is judged by.
 
     Args:
-        table: The results that ``spot`` was found in.
+        results: Those that ``spot`` was found in.
         spot: What ``find_sweet_spot`` said.
         control: The column to match.
         bands: Number of equally filled bands of the control.
@@ -160,7 +159,6 @@ def match_controls(
     Returns:
         None where there is no spot, or no band holds graphs inside and outside.
     """
-    results = Results.of(table, measures=spot.measures)
     if spot.ranges is None:
         return None
     block = results.compared

@@ -36,9 +36,8 @@ class Noise:
         return self.between**2 / total if total > 0 else 0.0
 
 
-def measure_noise(table: pd.DataFrame | Results) -> Noise | None:
+def measure_noise(results: Results) -> Noise | None:
     """Variance components of a sweep (one-way analysis of variance); None with one seed."""
-    results = Results.of(table)
     block = results.block[results.block.index.isin(results.sparse.index)].to_numpy(dtype=np.float64)
     if block.shape[1] < 2 or len(block) < 2:
         return None

@@ -55,7 +55,7 @@ class Choice:
 
 
 def choose_and_judge(
-    table: pd.DataFrame | Results,
+    results: Results,
     *,
     top: int = 1,
     choosing: Iterable[int] | None = None,
@@ -65,7 +65,7 @@ def choose_and_judge(
     """Choose the best graphs on half of the seeds, and judge them on the other half.
 
     Args:
-        table: Results of one task.
+        results: Results of one task.
         top: How many graphs to choose.
         choosing: The seeds that choose. By default every half of the seeds does in turn (a
             random ``splits`` of the halves where there are more), and the results are averaged.
@@ -79,7 +79,6 @@ def choose_and_judge(
     Reference:
         Nadeau, Bengio, *Inference for the Generalization Error*, Machine Learning 52, 2003.
     """
-    results = Results.of(table)
     block = results.compared
     candidates = block[block.index.isin(results.sparse.index)]
     seeds = [int(column) for column in block.columns]

@@ -27,7 +27,7 @@ COLOURS = "viridis_r"
 
 
 def plot_sweet_spot(
-    table: pd.DataFrame | Results,
+    table: pd.DataFrame,
     spot: SweetSpot,
     *,
     fineness: int = 1,
@@ -45,6 +45,17 @@ def plot_sweet_spot(
         landmarks: Further graphs to mark by name (from ``place_graphs``).
     """
     results = Results.of(table, measures=spot.measures)
+    return map_of(results, spot, fineness=fineness, landmarks=landmarks)
+
+
+def map_of(
+    results: Results,
+    spot: SweetSpot,
+    *,
+    fineness: int = 1,
+    landmarks: pd.DataFrame | None = None,
+) -> Figure:
+    """What :func:`plot_sweet_spot` draws of a table."""
     figure, axes = _figure()
     _heat_map(figure, axes, results, fineness)
     _mark_graphs(axes, results)
@@ -59,9 +70,8 @@ def plot_sweet_spot(
     return figure
 
 
-def plot_slices(table: pd.DataFrame | Results) -> Figure:
+def plot_slices(results: Results) -> Figure:
     """Error over each measure in a slice of the other, with quadratic fits."""
-    results = Results.of(table)
     figure = Figure(figsize=(10.0, 4.2), layout="constrained")
     for axes, over in zip(figure.subplots(1, 2), results.measures, strict=True):
         graphs = slice_of(results, over)

@@ -15,7 +15,6 @@ from string import Template
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
@@ -23,6 +22,7 @@ from relmp.analysis.report.conclusions import Conclusions, as_json
 from relmp.analysis.report.interactive import report_figures
 from relmp.analysis.results import Results
 from relmp.graphs import RelationalGraph
+from relmp.graphs.edges import adjacency
 
 _PAGE = resources.files("relmp.analysis.report") / "page_files"
 
@@ -72,15 +72,6 @@ def pack_edges(graph: RelationalGraph) -> str:
     matrix = adjacency(graph)
     bits = matrix if graph.is_directed else matrix[np.triu_indices(graph.num_nodes, 1)]
     return base64.b64encode(np.packbits(bits.ravel()).tobytes()).decode("ascii")
-
-
-def adjacency(graph: RelationalGraph) -> npt.NDArray[np.bool_]:
-    """``[n, n]``: whether node i (row) listens to node j (column), self-loops left out."""
-    matrix = np.zeros((graph.num_nodes, graph.num_nodes), dtype=np.bool_)
-    source, target = graph.edges
-    matrix[target, source] = True
-    np.fill_diagonal(matrix, False)
-    return matrix
 
 
 def _graphs(

@@ -95,13 +95,17 @@ class Summary:
         return "\n".join([*lines, *self.notes])
 
 
-def summarise(table: pd.DataFrame | Results, *, error: str = "test_error") -> Summary:
+def summarise(table: pd.DataFrame, *, error: str = "test_error") -> Evidence:
     """Honest numbers of one task's results.
 
     Raises:
         ValueError: If a column is missing, no run can be used, or only the complete graph ran.
     """
-    results = Results.of(table, error=error)
+    return evidence_of(Results.of(table, error=error))
+
+
+def evidence_of(results: Results) -> Evidence:
+    """What :func:`summarise` says of a table."""
     sparse = results.sparse
     if sparse.empty:
         raise ValueError(

@@ -45,7 +45,7 @@ class Corners:
 
 
 def bootstrap_corners(
-    table: pd.DataFrame | Results, spot: SweetSpot, *, samples: int = SAMPLES, seed: int = 0
+    results: Results, spot: SweetSpot, *, samples: int = SAMPLES, seed: int = 0
 ) -> Corners | None:
     """Repeat the sweep in the computer: the same graphs and seeds, other luck.
 
@@ -57,7 +57,6 @@ def bootstrap_corners(
     """
     if spot.ranges is None:
         return None
-    results = Results.of(table, measures=spot.measures)
     block = results.compared.to_numpy(dtype=np.float64)
     there = np.isfinite(block)
     seeds = there.sum(axis=1, keepdims=True)

@@ -55,7 +55,7 @@ class Surface:
 
 
 def smooth_surface(
-    table: pd.DataFrame | Results, *, resolution: int = 60, seed: int = 0
+    results: Results, *, resolution: int = 60, seed: int = 0
 ) -> Surface | None:
     """Fit a Gaussian process to the graphs' mean errors over the two measures.
 
@@ -65,14 +65,13 @@ def smooth_surface(
     than a few hundred graphs, the fit is to the means of small cells.
 
     Args:
-        table: Results of one task.
+        results: Results of one task.
         resolution: Points of the grid along each measure.
         seed: For the optimiser's restarts.
 
     Returns:
         None where there are fewer than ten graphs, or no differences.
     """
-    results = Results.of(table)
     points, means, noise = _points(results)
     if len(points) < 10 or not np.ptp(means) or not np.ptp(points, axis=0).all():
         return None

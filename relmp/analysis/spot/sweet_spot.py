@@ -103,7 +103,7 @@ class SweetSpot:
 
 
 def find_sweet_spot(
-    table: pd.DataFrame | Results,
+    table: pd.DataFrame,
     *,
     measures: Sequence[str] = MEASURES,
     error: str = "test_error",
@@ -132,11 +132,19 @@ def find_sweet_spot(
     Raises:
         ValueError: If a column is missing, no run can be used, or an argument is out of range.
     """
+    return spot_of(Results.of(table, measures=measures, error=error), alpha, correction)
+
+
+def spot_of(
+    results: Results,
+    alpha: float = 0.05,
+    correction: Literal["none", "tukey"] = "none",
+) -> SweetSpot:
+    """What :func:`find_sweet_spot` says of a table."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1 (a usual level is 0.05), not {alpha}.")
     if correction not in ("none", "tukey"):
         raise ValueError(f"correction must be 'none' or 'tukey', but is {correction!r}.")
-    results = Results.of(table, measures=measures, error=error)
     rule = Rule.of(results, alpha, correction)
     errors = results.compared.to_numpy(dtype=np.float64)
     means = np.nanmean(rule.values(errors), axis=1)

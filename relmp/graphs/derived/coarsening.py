@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from relmp.graphs.generators import check_whole
+from relmp.checks import check_whole
 from relmp.graphs.relational_graph import RelationalGraph
 
 

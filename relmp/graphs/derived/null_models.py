@@ -12,7 +12,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from relmp.graphs.generators import check_range, check_whole
+from relmp.checks import check_whole
+from relmp.graphs.edges import links
+from relmp.graphs.generators import check_range
 from relmp.graphs.relational_graph import RelationalGraph
 
 _PIECE = 1 << 16  # how many steps' random numbers are drawn at once
@@ -86,7 +88,7 @@ def same_size_graph(graph: RelationalGraph, seed: int = 0) -> RelationalGraph:
         graph: The graph whose size is taken; a directed one gives a directed one.
         seed: Seed of the draw.
     """
-    check_whole("seed", seed, 0, None, "the seed of the draw")
+    check_whole("seed", seed, 0, meaning="the seed of the draw")
     n = graph.num_nodes
     rng = np.random.default_rng(seed)
     if graph.is_directed:
@@ -104,8 +106,8 @@ def same_size_graph(graph: RelationalGraph, seed: int = 0) -> RelationalGraph:
 
 def _check(graph: RelationalGraph, steps: int | None, seed: int, connected: bool) -> None:
     if steps is not None:
-        check_whole("steps", steps, 0, None, "exchanges that are tried")
-    check_whole("seed", seed, 0, None, "the seed of the draws")
+        check_whole("steps", steps, 0, meaning="exchanges that are tried")
+    check_whole("seed", seed, 0, meaning="the seed of the draws")
     if connected and (graph.is_directed or not math.isfinite(graph.path_length)):
         raise ValueError("connected=True needs an undirected, connected graph to start from.")
 
@@ -148,5 +150,5 @@ def _single_edges(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Sources and targets without self-loops, an undirected edge only once."""
     source, target = graph.edges
-    kept = source != target if graph.is_directed else source < target
+    kept = links(graph, graph.is_directed)
     return source[kept].copy(), target[kept].copy()

@@ -5,7 +5,6 @@ from relmp.graphs.generators.create import (
     Generator,
     check_nodes,
     check_range,
-    check_whole,
     create_graph,
     generators,
 )
@@ -14,7 +13,6 @@ __all__ = [
     "Generator",
     "check_nodes",
     "check_range",
-    "check_whole",
     "classic",
     "create_graph",
     "expanders",

@@ -7,11 +7,11 @@ from typing import Any
 
 import networkx as nx
 
+from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
     check_node_count,
     check_nodes,
     check_range,
-    check_whole,
     generators,
 )
 
@@ -27,7 +27,7 @@ def complete_graph(n: int) -> nx.Graph[Any]:
 @generators.register("cycle")
 def cycle_graph(n: int) -> nx.Graph[Any]:
     """A ring: every node is joined to the next, the last to the first. n >= 3."""
-    check_whole("n", n, 3, None, "nodes of a ring")
+    check_whole("n", n, 3, meaning="nodes of a ring")
     graph: nx.Graph[Any] = nx.cycle_graph(n)
     return graph
 
@@ -111,7 +111,7 @@ def hypercube_graph(n: int) -> nx.Graph[Any]:
 def tree_graph(n: int, branching: int = 2) -> nx.Graph[Any]:
     """A tree filled row by row, every node with up to ``branching`` children."""
     check_nodes(n)
-    check_whole("branching", branching, 1, None, "children of a node")
+    check_whole("branching", branching, 1, meaning="children of a node")
     graph: nx.Graph[Any] = nx.full_rary_tree(branching, n)
     return graph
 
@@ -133,7 +133,7 @@ def harary_graph(n: int, k: float) -> nx.Graph[Any]:
     Reference:
         Harary, *The maximum connectivity of a graph*, PNAS 1962.
     """
-    check_whole("n", n, 2, None, "nodes")
+    check_whole("n", n, 2, meaning="nodes")
     check_range("k", k, 0, n - 1, "the mean degree, at most n - 1")
     edges = round(k * n / 2)
     if edges < n - 1:

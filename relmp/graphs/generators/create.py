@@ -11,6 +11,7 @@ from typing import Any
 
 import networkx as nx
 
+from relmp.checks import check_whole
 from relmp.graphs.relational_graph import GeneratorCall, RelationalGraph
 from relmp.graphs.size import check_size
 from relmp.registry import Registry
@@ -80,14 +81,6 @@ def check_range(name: str, value: float, low: float, high: float, meaning: str) 
         raise ValueError(f"{name} must lie between {low} and {high} ({meaning}), but is {value!r}.")
 
 
-def check_whole(name: str, value: int, low: int, high: int | None, meaning: str) -> None:
-    """Raise ``ValueError`` unless value is a whole number with ``low <= value <= high``."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
-        bound = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise ValueError(f"{name} must be a whole number {bound} ({meaning}), but is {value!r}.")
-
-
 def check_node_count(n: int, fits: Callable[[int], bool], what: str) -> None:
     """Raise ``ValueError``, naming the nearest counts that fit, unless n nodes do."""
     check_nodes(n)
@@ -110,7 +103,7 @@ def until_connected(
     Raises:
         ValueError: If no try was connected.
     """
-    check_whole("tries", tries, 1, None, "how many graphs are drawn")
+    check_whole("tries", tries, 1, meaning="how many graphs are drawn")
     rng = generator_of(seed)
     for _ in range(tries):
         graph = draw(rng)

@@ -14,10 +14,10 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
     Seed,
     check_node_count,
-    check_whole,
     generator_of,
     generators,
     until_connected,
@@ -68,7 +68,7 @@ def ramanujan_graph(n: int, d: int, seed: Seed = None, *, tries: int = 1000) -> 
         Lubotzky, Phillips, Sarnak, *Ramanujan graphs*, Combinatorica 1988.
     """
     _check_regular(n, d)
-    check_whole("tries", tries, 1, None, "how many graphs are drawn")
+    check_whole("tries", tries, 1, meaning="how many graphs are drawn")
     rng = generator_of(seed)
     for _ in range(tries):
         graph: nx.Graph[Any] = nx.random_regular_graph(d, n, seed=rng)
@@ -153,7 +153,7 @@ def lps_graph(n: int, d: int) -> nx.Graph[Any]:
     Reference:
         Lubotzky, Phillips, Sarnak, *Ramanujan graphs*, Combinatorica 1988.
     """
-    check_whole("n", n, 1, None, "nodes")
+    check_whole("n", n, 1, meaning="nodes")
     check_whole("d", d, 2, n, "the degree")
     p = d - 1
     fits = [q for q in range(5, 2 + round((2 * n) ** (1 / 3)) + 1) if _lps_size(p, q) == n]
@@ -217,7 +217,7 @@ def _is_paley(n: int) -> bool:
 
 
 def _check_regular(n: int, d: int) -> None:
-    check_whole("n", n, 1, None, "nodes")
+    check_whole("n", n, 1, meaning="nodes")
     check_whole("d", d, min(2, n - 1), n - 1, "the degree of a connected graph")
     if n * d % 2:
         raise ValueError(f"n times d must be even, but n={n} and d={d} are both odd.")

@@ -6,11 +6,11 @@ from typing import Any
 
 import networkx as nx
 
+from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
     Seed,
     check_nodes,
     check_range,
-    check_whole,
     generator_of,
     generators,
     until_connected,
@@ -54,7 +54,7 @@ def barabasi_albert_graph(n: int, m: int, seed: Seed = None) -> nx.Graph[Any]:
     Reference:
         Barabasi and Albert, *Emergence of scaling in random networks*, Science 1999.
     """
-    check_whole("n", n, 2, None, "nodes")
+    check_whole("n", n, 2, meaning="nodes")
     check_whole("m", m, 1, n - 1, "links of an arriving node")
     graph: nx.Graph[Any] = nx.barabasi_albert_graph(n, m, seed=generator_of(seed))
     return graph
@@ -76,7 +76,7 @@ def powerlaw_cluster_graph(n: int, m: int, p: float, seed: Seed = None) -> nx.Gr
     Reference:
         Holme and Kim, *Growing scale-free networks with tunable clustering*, Phys. Rev. E 2002.
     """
-    check_whole("n", n, 2, None, "nodes")
+    check_whole("n", n, 2, meaning="nodes")
     check_whole("m", m, 1, n - 1, "links of an arriving node")
     check_range("p", p, 0, 1, "the probability of a triangle")
     graph: nx.Graph[Any] = nx.powerlaw_cluster_graph(n, m, p, seed=generator_of(seed))

@@ -7,11 +7,11 @@ from typing import Any
 
 import networkx as nx
 
+from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
     Seed,
     check_nodes,
     check_range,
-    check_whole,
     generators,
     until_connected,
 )
@@ -87,7 +87,7 @@ def ring_lattice_graph(n: int, k: float) -> nx.Graph[Any]:
     Raises:
         ValueError: If an argument is out of range.
     """
-    check_whole("n", n, 3, None, "nodes of a ring")
+    check_whole("n", n, 3, meaning="nodes of a ring")
     check_range("k", k, 2, n - 1, "the mean degree, between 2 and n - 1")
     return ws_flex_graph(n, k, 0, 0)
 
@@ -111,7 +111,7 @@ def watts_strogatz_graph(
     Reference:
         Watts and Strogatz, *Collective dynamics of small-world networks*, Nature 1998.
     """
-    check_whole("n", n, 3, None, "nodes of a ring")
+    check_whole("n", n, 3, meaning="nodes of a ring")
     check_whole("k", k, 2, n - 1, "the degree of the lattice")
     if k % 2:
         raise ValueError(f"k must be even in watts_strogatz, but is {k}; ws_flex takes any k.")

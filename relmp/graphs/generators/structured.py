@@ -8,10 +8,10 @@ from typing import Any
 
 import networkx as nx
 
+from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
     check_node_count,
     check_nodes,
-    check_whole,
     generators,
 )
 

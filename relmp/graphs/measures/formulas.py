@@ -16,6 +16,7 @@ import networkx as nx
 import numpy as np
 
 from relmp.graphs.derived.null_models import degree_preserving_rewire
+from relmp.graphs.edges import links
 from relmp.graphs.measures.view import View, measure_graph, measures
 from relmp.graphs.relational_graph import RelationalGraph
 
@@ -218,7 +219,7 @@ def reciprocity(view: View) -> float:
     """Share of arcs, self-loops apart, whose opposite is there too; 1 where undirected."""
     source, target = view.graph.edges
     n = view.graph.num_nodes
-    proper = source != target
+    proper = links(view.graph, directed=True)
     arcs = source[proper] * n + target[proper]
     if not len(arcs):
         return math.nan

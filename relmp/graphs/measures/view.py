@@ -13,6 +13,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from relmp.graphs.edges import adjacency
 from relmp.registry import Registry
 
 T = TypeVar("T")
@@ -58,12 +59,8 @@ class View:
     @cached_property
     def adjacency(self) -> Floats:
         """``[n, n]`` zeros and ones: undirected, no self-loops."""
-        n = self.graph.num_nodes
-        matrix = np.zeros((n, n))
-        source, target = self.graph.edges
-        matrix[source, target] = matrix[target, source] = 1
-        np.fill_diagonal(matrix, 0)
-        return matrix
+        heard = adjacency(self.graph)
+        return (heard | heard.T).astype(np.float64)
 
     @cached_property
     def degrees(self) -> Floats:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from relmp.graphs.generators import check_range, check_whole
+from relmp.checks import check_whole
+from relmp.graphs.generators import check_range
 from relmp.graphs.relational_graph import RelationalGraph
 
 _PROBABILITIES = np.linspace(0, 1, 100) ** 2
@@ -41,9 +42,9 @@ def find_graph(
         ValueError: If an argument is out of range, or no such graph was found; then the
             nearest point that was reached is named.
     """
-    check_whole("n", n, 3, None, "nodes")
+    check_whole("n", n, 3, meaning="nodes")
     check_range("tolerance", tolerance, 0, math.inf, "how far C and L may be off")
-    check_whole("seed", seed, 0, None, "the seed of the search")
+    check_whole("seed", seed, 0, meaning="the seed of the search")
     C = _target("clustering", clustering, 0, 1)
     L = _target("path_length", path_length, 1, (n + 1) / 3)
     sizes = _sizes(n, density)

@@ -10,14 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.conv2d import Conv2dMessage
-from relmp.rounds.execution.linear_maps import (
-    divided,
-    in_autocast_dtype,
-    map_refusal,
-    mean_degrees,
-)
+from relmp.rounds.execution.cpu.pixels import Convolution
+from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
 from relmp.rounds.form import RoundForm
-from relmp.rounds.geometry import Vectors
+from relmp.rounds.geometry import Geometry, Vectors
+from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
 
@@ -66,8 +63,8 @@ class CpuKernelExecution(nn.Module):
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         images = x if x.dim() == 4 else x[:, :, None, None]
         kernels = weight if weight.dim() == 5 else weight[..., None, None]
-        geometry = _geometry(message, images.size(2), images.size(3))
-        out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.sizes, geometry)
+        shape = _convolution(form.geometry, (images.size(2), images.size(3))).numbers()
+        out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.sizes, shape)
         return out.to(x.dtype).view(*out.shape[: x.dim()])
 
 
@@ -91,11 +88,11 @@ def numba_refusal() -> str | None:
     return None
 
 
-def _geometry(message: nn.Module, height: int, width: int) -> list[int]:
-    """The numbers of :class:`relmp.rounds.execution.cpu.pixels.Geometry`."""
-    form = cast(WeightedMessage, message).geometry
-    if isinstance(form, Vectors):
-        return [1, 1, 1, 1, 0, 0, 1, 1, height, width, height, width]
-    output = form.output_size(height, width)
-    pairs = [form.kernel, form.stride, form.before(), form.dilation, (height, width), output]
-    return [number for pair in pairs for number in pair]
+def _convolution(geometry: Geometry, image: tuple[int, int]) -> Convolution:
+    """The round as a convolution; over vectors, of one pixel."""
+    if isinstance(geometry, Vectors):
+        return Convolution((1, 1), (1, 1), (0, 0), (1, 1), image, image)
+    output = geometry.output_size(*image)
+    return Convolution(
+        geometry.kernel, geometry.stride, geometry.before(), geometry.dilation, image, output
+    )

@@ -9,13 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from relmp.rounds.execution.linear_maps import (
-    divided,
-    in_autocast_dtype,
-    map_refusal,
-    mean_degrees,
-)
+from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
 from relmp.rounds.form import RoundForm
+from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
 MAX_PADDING = 4.0

@@ -1,4 +1,4 @@
-"""What the executions of linear maps share: when they apply, the mean, and autocast."""
+"""What the executions of linear maps share: when they apply, and autocast."""
 
 from __future__ import annotations
 
@@ -22,21 +22,6 @@ def map_refusal(form: RoundForm) -> str | None:
     if form.aggr not in ("sum", "mean"):
         return f"aggregation '{form.aggr}' is not linear in the messages"
     return None
-
-
-def mean_degrees(form: RoundForm) -> Tensor | None:
-    """``[E]``: by what the mean divides the weights of every edge; None for the sum.
-
-    Whole numbers, so that they stay exact when the round moves to another type.
-    """
-    if form.aggr != "mean":
-        return None
-    return torch.from_numpy(form.graph.in_degrees)[form.edge_index[1].cpu()]
-
-
-def divided(weight: Tensor, degrees: Tensor | None) -> Tensor:
-    """``weight [E, ...]`` by :func:`mean_degrees`."""
-    return weight if degrees is None else weight / degrees.view(-1, *[1] * (weight.dim() - 1))
 
 
 def in_autocast_dtype(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.utils import softmax
 
 from relmp.rounds.geometry import KernelOptions
-from relmp.rounds.message import Edges, Message, preserving
+from relmp.rounds.message import Edges, Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
 
@@ -68,10 +68,6 @@ class AttentionMessage(Message):
         score = F.leaky_relu(score, self.negative_slope)
         share = softmax(score, edges.target, num_nodes=edges.ptr.numel() - 1)
         return form.scaled(value, share)
-
-    def reset_parameters(self, edges: Edges) -> None:
-        """Normal, so that the sum over in-edges keeps the variance of the input."""
-        self.draw(edges, preserving(edges))
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         self.value.draw(edges, std / self._share_rms(edges)[edges.target])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.geometry import Geometry
-from relmp.rounds.message import Edges, WeightedMessage, preserving, real_weights
+from relmp.rounds.message import Edges, WeightedMessage, real_weights
 
 
 class BasisMessage(WeightedMessage):
@@ -56,14 +56,10 @@ class BasisMessage(WeightedMessage):
         self.real = real_weights(edges, 3).to(self.real)
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:
         """The weights of the edges, ``[E, out_dim, in_dim, *kernel]``."""
         mixed = (self.coefficients @ self.basis.flatten(1)).unflatten(1, self.basis.shape[1:])
         return mixed * self.real.view(*self.real.shape, *[1] * (mixed.dim() - 3))
-
-    def reset_parameters(self, edges: Edges) -> None:
-        """Normal, so that the sum of independent inputs keeps their variance on average."""
-        self.draw(edges, preserving(edges))
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         """As :meth:`Message.draw`, on average over the edges that share a matrix."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage, preserving
+from relmp.rounds.message import Edges, WeightedMessage
 
 
 class FrozenMessage(WeightedMessage):
@@ -40,6 +40,8 @@ class FrozenMessage(WeightedMessage):
         section 4, the signed constant.
     """
 
+    weight: Tensor
+
     def __init__(
         self,
         num_edges: int,
@@ -55,10 +57,6 @@ class FrozenMessage(WeightedMessage):
         self.values = values
         shape = (num_edges, out_dim, in_dim, *self.geometry.kernel)
         self.register_buffer("weight", torch.zeros(shape))
-
-    def reset_parameters(self, edges: Edges) -> None:
-        """So that the sum over in-edges keeps the variance of the input."""
-        self.draw(edges, preserving(edges))
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         scale = self.weight_std(edges, std)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.geometry import KernelOptions
-from relmp.rounds.message import Edges, Message, preserving
+from relmp.rounds.message import Edges, Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
 
@@ -52,10 +52,6 @@ class GatedMessage(Message):
         form, value = self.value.geometry, self.value(None, x_j)
         gate = self.gate(form.summary(x_i), form.summary(x_j)) + self.bias[:, None]
         return form.scaled(value, gate.sigmoid())
-
-    def reset_parameters(self, edges: Edges) -> None:
-        """Normal, so that the sum over in-edges keeps the variance of the input."""
-        self.draw(edges, preserving(edges))
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         self.value.draw(edges, std / GATE_RMS)

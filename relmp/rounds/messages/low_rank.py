@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage, preserving
+from relmp.rounds.message import Edges, WeightedMessage
 
 
 class LowRankMessage(WeightedMessage):
@@ -57,7 +57,7 @@ class LowRankMessage(WeightedMessage):
         self.hearing = nn.Parameter(torch.zeros(num_edges, out_dim, rank))
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:
         """The products ``[E, out_dim, in_dim, *kernel]``."""
         product = torch.bmm(self.hearing, self.speaking.flatten(2))
         return product.unflatten(2, self.speaking.shape[2:])
@@ -70,10 +70,6 @@ class LowRankMessage(WeightedMessage):
         passed = self.geometry.each(x_j, self.speaking)
         hearing = self.hearing.view(*self.hearing.shape, *[1] * len(self.geometry.kernel))
         return self.geometry.pointwise().each(passed, hearing)
-
-    def reset_parameters(self, edges: Edges) -> None:
-        """Normal, so that the sum over in-edges keeps the variance of the input."""
-        self.draw(edges, preserving(edges))
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         taps = math.prod(self.geometry.kernel)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, Message, preserving
+from relmp.rounds.message import Edges, Message
 
 
 class MLPMessage(Message):
@@ -68,10 +68,6 @@ class MLPMessage(Message):
         hidden = (hidden + self.bias.view(-1, 1, self.hidden, *pixels)).relu()
         second = self.second.view(*self.second.shape, *pixels)
         return self.geometry.pointwise().each(hidden, second)
-
-    def reset_parameters(self, edges: Edges) -> None:
-        """Normal, so that the sum over in-edges keeps the variance of the input."""
-        self.draw(edges, preserving(edges))
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         real = self._inputs(edges)

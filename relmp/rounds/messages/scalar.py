@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage, preserving, real_weights
+from relmp.rounds.message import Edges, WeightedMessage, real_weights
 
 
 class ScalarMessage(WeightedMessage):
@@ -56,14 +56,10 @@ class ScalarMessage(WeightedMessage):
         self.pattern = (real & (outs[:, :, None] == ins[:, None, :])).to(self.pattern)
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:
         """The weights of the edges, ``[E, out_dim, in_dim, *kernel]``."""
         pattern = self.pattern.view(*self.pattern.shape, *[1] * len(self.geometry.kernel))
         return self.number[:, None, None] * pattern
-
-    def reset_parameters(self, edges: Edges) -> None:
-        """Normal, so that the sum over in-edges keeps the variance of the input."""
-        self.draw(edges, preserving(edges))
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         terms = self.pattern.sum((1, 2)) / edges.target_mask.sum(1)

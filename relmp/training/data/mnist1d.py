@@ -80,7 +80,7 @@ def mnist1d(train: int, test: int, *, seed: int = SEED, name: str = "mnist1d") -
     """
     check_whole("train", train, 1)
     check_whole("test", test, 1)
-    check_whole("seed", seed, 0, 2**32)
+    check_whole("seed", seed, 0, 2**32 - 1)
     if (train + test) % len(TEMPLATES):
         raise ValueError(
             f"train and test signals are as many of each of the 10 classes, so together a "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
-from typing import Any
+from itertools import product as combinations
+from typing import Any, NamedTuple
 
 from numba.core import types
 
+from relmp.rounds.execution.cpu.pixels import Pairs
 from relmp.rounds.execution.cpu.simd import (
     MAX_VECTORS,
     WIDE,
@@ -19,53 +20,88 @@ from relmp.rounds.execution.cpu.simd import (
     on_threads,
     take,
 )
+from relmp.rounds.execution.cpu.tables import Side
 
 MAX_SIDE = 4 if WIDE else 3
 """Largest number of channels on each side of a tile."""
 _SIDES = range(1, MAX_SIDE + 1)
 
 
+class CorrelateShape(NamedTuple):
+    """The numbers of one gradient of the weights.
+
+    Args:
+        blocks: Blocks of images.
+        group: How many of them are handled together.
+        pixels_y, channels_y, pixels_x, channels_x: Pixels and channels of both sides.
+        out_dim, in_dim: The largest node sizes of both sides.
+        vectors: How many vectors the images held together fill.
+    """
+
+    blocks: int
+    group: int
+    pixels_y: int
+    channels_y: int
+    pixels_x: int
+    channels_x: int
+    out_dim: int
+    in_dim: int
+    vectors: int
+
+
+class End(NamedTuple):
+    """One end of an edge in lanes, counted in units of the images held together: the first
+    channel of a tile at the first pixel, the length of a block, and the channels of the node."""
+
+    at: int
+    block: int
+    channels: int
+
+
+class Product(NamedTuple):
+    """One tile of a gradient: ``rows`` times ``columns`` weights from ``w_at``, over the blocks
+    of images and the pairs of pixels from a start to a stop."""
+
+    rows: int
+    columns: int
+    w_at: int
+    block_start: int
+    block_stop: int
+    pair_start: int
+    pair_stop: int
+
+
 @instructions
 def correlate_tile(
     typingctx: Any,
-    vectors: Any,
-    rows: Any,
-    columns: Any,
     w: Any,
-    w_at: Any,
-    row_stride: Any,
     y: Any,
-    y_at: Any,
-    y_block: Any,
-    y_channels: Any,
-    pair_y: Any,
     x: Any,
-    x_at: Any,
-    x_block: Any,
-    x_channels: Any,
-    pair_x: Any,
-    block_start: Any,
-    block_stop: Any,
-    pair_start: Any,
-    pair_stop: Any,
+    product: Any,
+    shape: Any,
+    listener: Any,
+    speaker: Any,
+    pairs: Any,
 ) -> Any:
-    """``w[w_at + r * row_stride + k] += sum over blocks, pairs and images of y * x``.
+    """``w[w_at + r * in_dim + k] += sum over blocks, pairs and images of y * x``.
 
-    For block b and pair p, ``y`` is read at ``b * y_block + y_at + pair_y[p] * y_channels + r``
-    and ``x`` at ``b * x_block + x_at + pair_x[p] * x_channels + k``, in units of the images
-    held together, which fill so many ``vectors``.
+    For block b and pair p, ``y`` is read at ``b * block + at + pairs.out[p] * channels + r`` of
+    the listener, and ``x`` at ``b * block + at + pairs.into[p] * channels + k`` of the speaker.
+
+    Args:
+        w, y, x: Arrays.
+        product: :class:`Product`.
+        shape: :class:`CorrelateShape`.
+        listener, speaker: :class:`End` of y and of x.
+        pairs: :class:`relmp.rounds.execution.cpu.pixels.Pairs`.
     """
-    signature = types.void(
-        vectors, rows, columns, w, w_at, row_stride, y, y_at, y_block, y_channels, pair_y, x, x_at,
-        x_block, x_channels, pair_x, block_start, block_stop, pair_start, pair_stop,
-    )  # fmt: skip
+    signature = types.void(w, y, x, product, shape, listener, speaker, pairs)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit = Emitter(context, builder, w.dtype)
-        (count, row_count, column_count, _, w_at, row_step, _, y_at, y_block, y_channels, _, _,
-         x_at, x_block, x_channels, _, block_start, block_stop, start, stop) = args  # fmt: skip
-        w_data, y_data, pair_y_data, x_data, pair_x_data = (
-            emit.data(sig.args[i], args[i]) for i in (3, 6, 10, 11, 15)
+        w_data, y_data, x_data = (emit.data(sig.args[i], args[i]) for i in range(3))
+        here, sizes, hears, speaks, joined = (
+            emit.fields(sig.args[i], args[i]) for i in range(3, 8)
         )
 
         def values(data: Any, at: Any, count: int, unit: int) -> list[Any]:
@@ -74,12 +110,12 @@ def correlate_tile(
         def body(vectors: int, height: int, width: int) -> None:
             unit = vectors * emit.lanes
             sums = emit.registers(height * width)
-            with emit.loop(block_start, block_stop) as block:
-                y_base = emit.add(y_at, emit.times(block, y_block))
-                x_base = emit.add(x_at, emit.times(block, x_block))
-                with emit.loop(start, stop) as pair:
-                    y_pixel = emit.times(emit.number(pair_y_data, pair), y_channels)
-                    x_pixel = emit.times(emit.number(pair_x_data, pair), x_channels)
+            with emit.loop(here.block_start, here.block_stop) as block:
+                y_base = emit.add(hears.at, emit.times(block, hears.block))
+                x_base = emit.add(speaks.at, emit.times(block, speaks.block))
+                with emit.loop(here.pair_start, here.pair_stop) as pair:
+                    y_pixel = emit.times(emit.number(joined.out, pair), hears.channels)
+                    x_pixel = emit.times(emit.number(joined.into, pair), speaks.channels)
                     y_here = emit.times(emit.add(y_base, y_pixel), unit)
                     x_here = emit.times(emit.add(x_base, x_pixel), unit)
                     for vector in range(vectors):
@@ -95,12 +131,16 @@ def correlate_tile(
                 totals = emit.sums_of_lanes([builder.load(slot) for slot in slots])
                 for i in range(some):
                     part = emit.shuffle(totals, totals, list(range(i * width, (i + 1) * width)))
-                    at = emit.add(w_at, emit.times(row_step, row + i))
+                    at = emit.add(here.w_at, emit.times(sizes.in_dim, row + i))
                     emit.add_to(w_data, at, part)
 
-        for vectors, height, width in product(range(1, MAX_VECTORS + 1), *[_SIDES] * 2):
+        for vectors, height, width in combinations(range(1, MAX_VECTORS + 1), *[_SIDES] * 2):
             case = emit.case
-            with case(count, vectors), case(row_count, height), case(column_count, width):
+            with (
+                case(sizes.vectors, vectors),
+                case(here.rows, height),
+                case(here.columns, width),
+            ):
                 body(vectors, height, width)
         return context.get_dummy_value()
 
@@ -112,16 +152,12 @@ def _correlate(
     y: Array,
     x: Array,
     w: Array,
-    shape: Array,
+    numbers: tuple[int, ...],
     source: Array,
     target: Array,
-    in_start: Array,
-    in_size: Array,
-    out_start: Array,
-    out_size: Array,
-    chunk_ptr: Array,
-    pair_y: Array,
-    pair_x: Array,
+    spoken: tuple[Array, ...],
+    heard: tuple[Array, ...],
+    joined: tuple[Array, ...],
     counter: Array,
     step: int,
     tasks: int,
@@ -130,52 +166,52 @@ def _correlate(
 
     Shapes:
         - **y**, **x**: in lanes; **w**: flat ``[E, taps, out_dim, in_dim]``, added to.
-        - **shape**: blocks, blocks a group, pixels and channels of y, pixels and channels of x,
-          out_dim, in_dim, vectors of images.
-        - **chunk_ptr** ``[chunks, taps + 1]``, **pair_y**, **pair_x**: pairs of pixels that a
-          tap joins, in chunks that stay in the cache.
+        - **numbers**: :class:`CorrelateShape`.
+        - **source**, **target** ``[E]``: the ends of every edge.
+        - **spoken**, **heard**: :class:`Side`, the channels of every node of x and of y.
+        - **joined**: :class:`Pairs` of pixels, in chunks that stay in the cache.
         - Tasks: edges.
     """
-    blocks, group, out_dim, in_dim, vectors = shape[0], shape[1], shape[6], shape[7], shape[8]
-    pixels_y, channels_y, pixels_x, channels_x = shape[2], shape[3], shape[4], shape[5]
-    chunks, taps = chunk_ptr.shape[0], chunk_ptr.shape[1] - 1
-    groups = (blocks + group - 1) // group
+    shape, pairs = CorrelateShape(*numbers), Pairs(*joined)
+    x_side, y_side = Side(*spoken), Side(*heard)
+    chunks, taps = pairs.ptr.shape[0], pairs.ptr.shape[1] - 1
+    groups = (shape.blocks + shape.group - 1) // shape.group
     edge = take(counter, step)
     while edge < tasks:
         i, j = target[edge], source[edge]
-        in_tiles = (in_size[j] + MAX_SIDE - 1) // MAX_SIDE
-        out_tiles = (out_size[i] + MAX_SIDE - 1) // MAX_SIDE
+        in_size, out_size = x_side.size[j], y_side.size[i]
+        in_tiles = (in_size + MAX_SIDE - 1) // MAX_SIDE
+        out_tiles = (out_size + MAX_SIDE - 1) // MAX_SIDE
         for turn in range(groups * chunks * taps):
-            tap, chunk, first = turn % taps, turn // taps % chunks, turn // taps // chunks * group
-            at = (edge * taps + tap) * out_dim * in_dim
+            tap, chunk = turn % taps, turn // taps % chunks
+            first = turn // taps // chunks * shape.group
+            at = (edge * taps + tap) * shape.out_dim * shape.in_dim
             row = 0
             for out_tile in range(out_tiles):
-                row_end = out_size[i] * (out_tile + 1) // out_tiles
+                row_end = out_size * (out_tile + 1) // out_tiles
                 column = 0
                 for in_tile in range(in_tiles):
-                    column_end = in_size[j] * (in_tile + 1) // in_tiles
-                    correlate_tile(
-                        vectors,
-                        row_end - row,
-                        column_end - column,
-                        w,
-                        at + row * in_dim + column,
-                        in_dim,
-                        y,
-                        out_start[i] * pixels_y + row,
-                        pixels_y * channels_y,
-                        out_size[i],
-                        pair_y,
-                        x,
-                        in_start[j] * pixels_x + column,
-                        pixels_x * channels_x,
-                        in_size[j],
-                        pair_x,
-                        first,
-                        min(first + group, blocks),
-                        chunk_ptr[chunk, tap],
-                        chunk_ptr[chunk, tap + 1],
+                    column_end = in_size * (in_tile + 1) // in_tiles
+                    product = Product(
+                        rows=row_end - row,
+                        columns=column_end - column,
+                        w_at=at + row * shape.in_dim + column,
+                        block_start=first,
+                        block_stop=min(first + shape.group, shape.blocks),
+                        pair_start=pairs.ptr[chunk, tap],
+                        pair_stop=pairs.ptr[chunk, tap + 1],
                     )
+                    listener = End(
+                        at=y_side.start[i] * shape.pixels_y + row,
+                        block=shape.pixels_y * shape.channels_y,
+                        channels=out_size,
+                    )
+                    speaker = End(
+                        at=x_side.start[j] * shape.pixels_x + column,
+                        block=shape.pixels_x * shape.channels_x,
+                        channels=in_size,
+                    )
+                    correlate_tile(w, y, x, product, shape, listener, speaker, pairs)
                     column = column_end
                 row = row_end
         edge = following(edge, counter, step)

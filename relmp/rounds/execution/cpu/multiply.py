@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba.core import types
 
+from relmp.rounds.execution.cpu.pixels import Taps
 from relmp.rounds.execution.cpu.simd import (
     MAX_VECTORS,
     WIDE,
@@ -19,86 +20,107 @@ from relmp.rounds.execution.cpu.simd import (
     on_threads,
     take,
 )
+from relmp.rounds.execution.cpu.tables import InEdges, Side
 
 MAX_ROWS = 12 if WIDE else 6
 """Largest number of channels of a tile: its sums fill most of the registers."""
 
 
+class MultiplyShape(NamedTuple):
+    """The numbers of one round.
+
+    Args:
+        pixels: Pixels of an image of x.
+        block: Length of a block of x, in units of the images held together.
+        channels: Channels of y.
+        row_stride, channel_stride, tap_stride: From a number of w to that of the next channel
+            of y, of the next channel of x, and of the next tap.
+        blocks: Blocks in all.
+        group: How many of them a task handles.
+        parts: Into how many parts the pixels of y are divided.
+        vectors: How many vectors the images held together fill.
+    """
+
+    pixels: int
+    block: int
+    channels: int
+    row_stride: int
+    channel_stride: int
+    tap_stride: int
+    blocks: int
+    group: int
+    parts: int
+    vectors: int
+
+
+class Sum(NamedTuple):
+    """One sum of a round: ``rows`` channels of y from ``y_at``, by weights from ``w_at``, over the
+    edges and taps from a start to a stop."""
+
+    rows: int
+    y_at: int
+    w_at: int
+    edge_start: int
+    edge_stop: int
+    tap_start: int
+    tap_stop: int
+
+
 @instructions
 def multiply_tile(
-    typingctx: Any,
-    vectors: Any,
-    rows: Any,
-    y: Any,
-    y_at: Any,
-    x: Any,
-    w: Any,
-    w_at: Any,
-    row_stride: Any,
-    channel_stride: Any,
-    tap_stride: Any,
-    edge_x: Any,
-    edge_w: Any,
-    edge_channels: Any,
-    edge_start: Any,
-    edge_stop: Any,
-    pixels: Any,
-    tap_x: Any,
-    tap_w: Any,
-    tap_start: Any,
-    tap_stop: Any,
+    typingctx: Any, y: Any, x: Any, w: Any, total: Any, shape: Any, edges: Any, taps: Any
 ) -> Any:
     """``y[y_at + r] = sum over edges, taps and channels of w * x`` for ``rows`` channels r.
 
-    The images held together fill so many ``vectors``.
-    For edge e, tap t and channel k, ``x`` is read at ``edge_x[e] * pixels + tap_x[t] *
-    edge_channels[e] + k`` (in units of the images held together) and ``w`` at ``w_at +
-    edge_w[e] + tap_w[t] * tap_stride + r * row_stride + k * channel_stride``.
+    For edge e, tap t and channel k, ``x`` is read at ``edges.start[e] * pixels + taps.other[t] *
+    edges.size[e] + k`` (in units of the images held together) and ``w`` at ``w_at +
+    edges.weight[e] + taps.tap[t] * tap_stride + r * row_stride + k * channel_stride``.
+
+    Args:
+        y, x, w: Arrays; x begins at the block in hand.
+        total: :class:`Sum`.
+        shape: :class:`MultiplyShape`.
+        edges: :class:`relmp.rounds.execution.cpu.tables.InEdges`.
+        taps: :class:`relmp.rounds.execution.cpu.pixels.Taps`.
     """
-    signature = types.void(
-        vectors, rows, y, y_at, x, w, w_at, row_stride, channel_stride, tap_stride, edge_x, edge_w,
-        edge_channels, edge_start, edge_stop, pixels, tap_x, tap_w, tap_start, tap_stop,
-    )  # fmt: skip
+    signature = types.void(y, x, w, total, shape, edges, taps)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit = Emitter(context, builder, y.dtype)
-        (count, row_count, _, y_at, _, _, w_at, row_step, channel_step, tap_step,
-         _, _, _, edge_start, edge_stop, pixels, _, _, tap_start, tap_stop) = args  # fmt: skip
-        y_data, x_data, w_data, edge_x_data, edge_w_data, channels_data, tap_x_data, tap_w_data = (
-            emit.data(sig.args[i], args[i]) for i in (2, 4, 5, 10, 11, 12, 16, 17)
-        )
+        y_data, x_data, w_data = (emit.data(sig.args[i], args[i]) for i in range(3))
+        here, sizes, heard, seen = (emit.fields(sig.args[i], args[i]) for i in range(3, 7))
 
         def body(vectors: int, tile: int) -> None:
             unit = vectors * emit.lanes
             sums = emit.registers(tile * vectors)
-            row_offsets = [emit.times(row_step, row) for row in range(tile)]
-            with emit.loop(edge_start, edge_stop) as edge:
-                edge_in = emit.times(emit.number(edge_x_data, edge), pixels)
-                edge_weight = emit.add(w_at, emit.number(edge_w_data, edge))
-                channels = emit.number(channels_data, edge)
-                with emit.loop(tap_start, tap_stop) as tap:
-                    pixel_at = emit.times(emit.number(tap_x_data, tap), channels)
+            row_offsets = [emit.times(sizes.row_stride, row) for row in range(tile)]
+            with emit.loop(here.edge_start, here.edge_stop) as edge:
+                edge_in = emit.times(emit.number(heard.start, edge), sizes.pixels)
+                edge_weight = emit.add(here.w_at, emit.number(heard.weight, edge))
+                channels = emit.number(heard.size, edge)
+                with emit.loop(here.tap_start, here.tap_stop) as tap:
+                    pixel_at = emit.times(emit.number(seen.other, tap), channels)
                     x_at = emit.times(emit.add(edge_in, pixel_at), unit)
-                    tap_number = emit.number(tap_w_data, tap)
-                    weight_at = emit.add(edge_weight, emit.times(tap_number, tap_step))
+                    tap_number = emit.number(seen.tap, tap)
+                    weight_at = emit.add(edge_weight, emit.times(tap_number, sizes.tap_stride))
                     with emit.loop(integer(0), channels) as channel:
-                        here = emit.add(x_at, emit.times(channel, unit))
+                        first = emit.add(x_at, emit.times(channel, unit))
                         values = [
-                            emit.load(x_data, emit.add(here, integer(v * emit.lanes)))
+                            emit.load(x_data, emit.add(first, integer(v * emit.lanes)))
                             for v in range(vectors)
                         ]
-                        weight = emit.add(weight_at, emit.times(channel, channel_step))
+                        weight = emit.add(weight_at, emit.times(channel, sizes.channel_stride))
                         for row in range(tile):
                             scalar = emit.number(w_data, emit.add(weight, row_offsets[row]))
                             factor = emit.broadcast(scalar)
                             for v in range(vectors):
                                 emit.accumulate(sums[row * vectors + v], factor, values[v])
             for number, slot in enumerate(sums):
-                place = emit.add(emit.times(y_at, unit), integer(number * emit.lanes))
+                place = emit.add(emit.times(here.y_at, unit), integer(number * emit.lanes))
                 emit.store(builder.load(slot), y_data, place)
 
         for vectors, tile in product(range(1, MAX_VECTORS + 1), range(1, MAX_ROWS + 1)):
-            with emit.case(count, vectors), emit.case(row_count, tile):
+            with emit.case(sizes.vectors, vectors), emit.case(here.rows, tile):
                 body(vectors, tile)
         return context.get_dummy_value()
 
@@ -110,16 +132,10 @@ def _multiply(
     x: Array,
     w: Array,
     y: Array,
-    shape: Array,
-    node_start: Array,
-    node_size: Array,
-    ptr: Array,
-    edge_x: Array,
-    edge_channels: Array,
-    edge_w: Array,
-    pixel_ptr: Array,
-    tap_x: Array,
-    tap_w: Array,
+    numbers: tuple[int, ...],
+    nodes: tuple[Array, ...],
+    heard: tuple[Array, ...],
+    seen: tuple[Array, ...],
     counter: Array,
     step: int,
     tasks: int,
@@ -128,53 +144,38 @@ def _multiply(
 
     Shapes:
         - **x**, **y**: in lanes; **w**: flat.
-        - **shape**: pixels of x, block length of x, channels of y, row, channel and tap stride
-          of w; blocks in all, blocks a group, parts of the pixels, and vectors of images.
-        - **node_start**, **node_size** ``[n]``: the channels of every node of y.
-        - **ptr** ``[n + 1]``, **edge_x**, **edge_channels**, **edge_w** ``[E]``: the edges into
-          every node, with the first channel heard, how many, and the place of the weights.
-        - **pixel_ptr**, **tap_x**, **tap_w**: for every pixel of y, the pixels of x that it
-          sees, and through which tap.
+        - **numbers**: :class:`MultiplyShape`.
+        - **nodes**: :class:`Side`, the channels of every node of y.
+        - **heard**: :class:`InEdges`, the edges into every node.
+        - **seen**: :class:`Taps`, the pixels of x that every pixel of y sees.
         - Tasks: groups of blocks x parts of the pixels x nodes.
     """
-    pixels_in, block_in, channels_out = shape[0], shape[1], shape[2]
-    row_stride, channel_stride, tap_stride = shape[3], shape[4], shape[5]
-    blocks, group, parts, vectors = shape[6], shape[7], shape[8], shape[9]
-    nodes, pixels = node_size.shape[0], pixel_ptr.shape[0] - 1
+    shape, side = MultiplyShape(*numbers), Side(*nodes)
+    edges, taps = InEdges(*heard), Taps(*seen)
+    count, pixels = side.size.shape[0], taps.ptr.shape[0] - 1
     task = take(counter, step)
     while task < tasks:
-        node, part, first = task % nodes, task // nodes % parts, task // nodes // parts * group
-        size = node_size[node]
+        node, part = task % count, task // count % shape.parts
+        first = task // count // shape.parts * shape.group
+        size = side.size[node]
         tiles = (size + MAX_ROWS - 1) // MAX_ROWS
-        for block in range(first, min(first + group, blocks)):
-            x_block = x[block * block_in :]
-            begin = (block * channels_out + node_start[node]) * pixels
-            for pixel in range(pixels * part // parts, pixels * (part + 1) // parts):
+        for block in range(first, min(first + shape.group, shape.blocks)):
+            x_block = x[block * shape.block :]
+            begin = (block * shape.channels + side.start[node]) * pixels
+            for pixel in range(pixels * part // shape.parts, pixels * (part + 1) // shape.parts):
                 row = 0
                 for tile in range(tiles):
                     row_end = size * (tile + 1) // tiles
-                    multiply_tile(
-                        vectors,
-                        row_end - row,
-                        y,
-                        begin + pixel * size + row,
-                        x_block,
-                        w,
-                        row * row_stride,
-                        row_stride,
-                        channel_stride,
-                        tap_stride,
-                        edge_x,
-                        edge_w,
-                        edge_channels,
-                        ptr[node],
-                        ptr[node + 1],
-                        pixels_in,
-                        tap_x,
-                        tap_w,
-                        pixel_ptr[pixel],
-                        pixel_ptr[pixel + 1],
+                    total = Sum(
+                        rows=row_end - row,
+                        y_at=begin + pixel * size + row,
+                        w_at=row * shape.row_stride,
+                        edge_start=edges.ptr[node],
+                        edge_stop=edges.ptr[node + 1],
+                        tap_start=taps.ptr[pixel],
+                        tap_stop=taps.ptr[pixel + 1],
                     )
+                    multiply_tile(y, x_block, w, total, shape, edges, taps)
                     row = row_end
         task = following(task, counter, step)
 

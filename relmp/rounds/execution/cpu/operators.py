@@ -9,7 +9,7 @@ Shapes:
     - **w** ``[E, out_dim, in_dim, kh, kw]``
     - **graph**: :func:`relmp.rounds.execution.cpu.tables.graph_table`
     - **sizes**: channels of x and of y, in_dim, out_dim, nodes, edges
-    - **geometry**: the numbers of :class:`relmp.rounds.execution.cpu.pixels.Geometry`
+    - **geometry**: the numbers of :class:`relmp.rounds.execution.cpu.pixels.Convolution`
 """
 
 import math
@@ -21,18 +21,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relmp.rounds.execution.cpu.correlate import correlate
-from relmp.rounds.execution.cpu.multiply import multiply
+from relmp.rounds.execution.cpu.correlate import CorrelateShape, correlate
+from relmp.rounds.execution.cpu.multiply import MultiplyShape, multiply
 from relmp.rounds.execution.cpu.pixels import (
     CHUNK,
-    Geometry,
+    Convolution,
     Taps,
     backward_taps,
     forward_taps,
     tap_pairs,
 )
 from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, lanes
-from relmp.rounds.execution.cpu.tables import Edges, Side, read_table
+from relmp.rounds.execution.cpu.tables import InEdges, Side, read_table
 from relmp.rounds.execution.cpu.threads import share
 from relmp.rounds.execution.cpu.transpose import from_lanes, to_lanes
 
@@ -47,7 +47,7 @@ SCRATCH_BYTES = 2**25
 @torch.library.custom_op("relmp::round", mutates_args=(), device_types="cpu")
 def round_forward(x: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
     """The round: ``y = sum over edges of w * x``."""
-    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
+    tables, shape = read_table(graph, sizes[4]), Convolution.of(geometry)
     graph_part = ((w.size(2), 1), tables.forward, tables.into, tables.out_of)
     return _multiply(x, w, *graph_part, forward_taps(shape), sizes[1], shape.output)
 
@@ -57,7 +57,7 @@ def round_input_gradient(
     y: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
 ) -> Tensor:
     """What ``y`` wants of the input: the round over the reversed graph."""
-    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
+    tables, shape = read_table(graph, sizes[4]), Convolution.of(geometry)
     graph_part = ((1, w.size(2)), tables.backward, tables.out_of, tables.into)
     return _multiply(y, w, *graph_part, backward_taps(shape), sizes[0], shape.image)
 
@@ -67,22 +67,30 @@ def round_weight_gradient(
     y: Tensor, x: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
 ) -> Tensor:
     """What ``y`` wants of the weights; zero in padded slots."""
-    tables, shape = read_table(graph, sizes[4]), Geometry.of(geometry)
+    tables, shape = read_table(graph, sizes[4]), Convolution.of(geometry)
     pairs = tap_pairs(shape)
     in_dim, out_dim, _, edges = sizes[2:]
     w = torch.zeros(edges, math.prod(shape.kernel), out_dim, in_dim, dtype=x.dtype)
-    layout = [_blocks(x), max(1, CHUNK // math.prod(shape.output))]
-    for side in (y, x):
-        layout += [math.prod(side.shape[2:]), side.size(1)]
+    numbers = CorrelateShape(
+        blocks=_blocks(x),
+        group=max(1, CHUNK // math.prod(shape.output)),
+        pixels_y=math.prod(y.shape[2:]),
+        channels_y=y.size(1),
+        pixels_x=math.prod(x.shape[2:]),
+        channels_x=x.size(1),
+        out_dim=out_dim,
+        in_dim=in_dim,
+        vectors=_vectors(x),
+    )
     share(
         correlate,
         edges,
         _to_lanes(y, tables.out_of, "told"),
         _to_lanes(x, tables.into, "heard"),
         w.view(-1).numpy(),
-        np.array([*layout, out_dim, in_dim, _vectors(x)]),
-        *(tables.source, tables.target, *tables.into, *tables.out_of),
-        *pairs,
+        numbers,
+        *(tables.source, tables.target, tables.into, tables.out_of),
+        pairs,
     )
     # The layout of the parameter: taps last.
     return w.movedim(1, -1).reshape(edges, *w.shape[2:], *shape.kernel).contiguous()
@@ -92,7 +100,7 @@ def _multiply(
     x: Tensor,
     w: Tensor,
     strides: tuple[int, int],
-    edges: Edges[Any],
+    edges: InEdges[Any],
     heard: Side[Any],
     told: Side[Any],
     taps: Taps,
@@ -105,7 +113,18 @@ def _multiply(
     block = math.prod(x.shape[1:]) * _width(x)
     group = max(1, min(_blocks(x), PART_BYTES // (block * x.element_size())))
     parts = max(1, min(image[0], block * x.element_size() // PART_BYTES))
-    shape = [math.prod(x.shape[2:]), block, channels, *strides, w.size(1) * w.size(2)]
+    numbers = MultiplyShape(
+        pixels=math.prod(x.shape[2:]),
+        block=block,
+        channels=channels,
+        row_stride=strides[0],
+        channel_stride=strides[1],
+        tap_stride=w.size(1) * w.size(2),
+        blocks=_blocks(x),
+        group=group,
+        parts=parts,
+        vectors=_vectors(x),
+    )
     tasks = -(-_blocks(x) // group) * parts * len(told.size)
     y_lanes = _empty_lanes(y, "told")
     share(
@@ -114,18 +133,11 @@ def _multiply(
         _to_lanes(x, heard, "heard"),
         weight.view(-1).numpy(),
         y_lanes,
-        np.array([*shape, _blocks(x), group, parts, _vectors(x)]),
-        *(*told, *edges),
-        *taps,
+        numbers,
+        *(told, edges, taps),
     )
-    share(
-        from_lanes,
-        _blocks(y) * len(told.size),
-        y_lanes,
-        y.flatten(2).numpy(),
-        _width(y),
-        *told,
-    )
+    count = _blocks(y) * len(told.size)
+    share(from_lanes, count, y_lanes, y.flatten(2).numpy(), _width(y), told)
     return y
 
 
@@ -133,7 +145,7 @@ def _to_lanes(x: Tensor, side: Side[Any], place: str) -> Any:
     out = _empty_lanes(x, place)
     flat = x.contiguous().flatten(2).numpy()
     width = _width(x)
-    share(to_lanes, _blocks(x) * len(side.size), flat, out, width, *side)
+    share(to_lanes, _blocks(x) * len(side.size), flat, out, width, side)
     return out
 
 

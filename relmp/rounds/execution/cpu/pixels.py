@@ -31,7 +31,7 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Convolution:
     """A convolution of images of one size; ``padding`` is what lies above and to the left."""
 
     kernel: tuple[int, int]
@@ -42,36 +42,36 @@ class Geometry:
     output: tuple[int, int]
 
     @classmethod
-    def of(cls, numbers: Sequence[int]) -> Geometry:
-        """The inverse of :meth:`flatten`."""
+    def of(cls, numbers: Sequence[int]) -> Convolution:
+        """The inverse of :meth:`numbers`."""
         return cls(*((numbers[i], numbers[i + 1]) for i in range(0, 12, 2)))
 
-    def flatten(self) -> list[int]:
+    def numbers(self) -> list[int]:
         """Twelve numbers, for an operator."""
         pairs = (self.kernel, self.stride, self.padding, self.dilation, self.image, self.output)
         return [number for pair in pairs for number in pair]
 
 
 @lru_cache(maxsize=256)
-def forward_taps(geometry: Geometry) -> Taps:
+def forward_taps(convolution: Convolution) -> Taps:
     """What every output pixel sees of the input."""
-    out, into, tap = _joined(geometry)
-    return _taps(out, into, tap, geometry.output[0] * geometry.output[1])
+    out, into, tap = _joined(convolution)
+    return _taps(out, into, tap, convolution.output[0] * convolution.output[1])
 
 
 @lru_cache(maxsize=256)
-def backward_taps(geometry: Geometry) -> Taps:
+def backward_taps(convolution: Convolution) -> Taps:
     """By which output pixels every input pixel is seen."""
-    out, into, tap = _joined(geometry)
-    return _taps(into, out, tap, geometry.image[0] * geometry.image[1])
+    out, into, tap = _joined(convolution)
+    return _taps(into, out, tap, convolution.image[0] * convolution.image[1])
 
 
 @lru_cache(maxsize=256)
-def tap_pairs(geometry: Geometry) -> Pairs:
+def tap_pairs(convolution: Convolution) -> Pairs:
     """The pairs of pixels that share a weight."""
-    out, into, tap = _joined(geometry)
-    taps = geometry.kernel[0] * geometry.kernel[1]
-    chunks = max(1, -(-geometry.output[0] * geometry.output[1] // CHUNK))
+    out, into, tap = _joined(convolution)
+    taps = convolution.kernel[0] * convolution.kernel[1]
+    chunks = max(1, -(-convolution.output[0] * convolution.output[1] // CHUNK))
     order = np.lexsort((out, tap, out // CHUNK))
     out, into, tap = out[order], into[order], tap[order]
     counts = np.bincount(out // CHUNK * taps + tap, minlength=chunks * taps)
@@ -80,21 +80,23 @@ def tap_pairs(geometry: Geometry) -> Pairs:
     return Pairs(np.ascontiguousarray(np.column_stack([starts, ends])), out, into)
 
 
-def _joined(geometry: Geometry) -> tuple[Numbers, Numbers, Numbers]:
+def _joined(convolution: Convolution) -> tuple[Numbers, Numbers, Numbers]:
     """All triples of output pixel, input pixel and tap."""
-    rows, columns = (_joined_along(geometry, axis) for axis in (0, 1))
+    rows, columns = (_joined_along(convolution, axis) for axis in (0, 1))
     row, column = (part.ravel() for part in np.indices((len(rows[0]), len(columns[0]))))
-    out, into, tap = (
-        rows[i][row] * size + columns[i][column]
-        for i, size in enumerate((geometry.output[1], geometry.image[1], geometry.kernel[1]))
-    )
+    widths = (convolution.output[1], convolution.image[1], convolution.kernel[1])
+    out, into, tap = (rows[i][row] * size + columns[i][column] for i, size in enumerate(widths))
     return out, into, tap
 
 
-def _joined_along(geometry: Geometry, axis: int) -> tuple[Numbers, Numbers, Numbers]:
-    out, tap = np.indices((geometry.output[axis], geometry.kernel[axis])).reshape(2, -1)
-    into = out * geometry.stride[axis] + tap * geometry.dilation[axis] - geometry.padding[axis]
-    inside = (into >= 0) & (into < geometry.image[axis])
+def _joined_along(convolution: Convolution, axis: int) -> tuple[Numbers, Numbers, Numbers]:
+    out, tap = np.indices((convolution.output[axis], convolution.kernel[axis])).reshape(2, -1)
+    into = (
+        out * convolution.stride[axis]
+        + tap * convolution.dilation[axis]
+        - convolution.padding[axis]
+    )
+    inside = (into >= 0) & (into < convolution.image[axis])
     return out[inside], into[inside], tap[inside]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, TypeAlias, TypeVar
 
 import llvmlite.binding
@@ -115,6 +116,14 @@ class Emitter:
     def data(self, array_type: Any, value: Any) -> Any:
         """The pointer to the first element of an array."""
         return self.context.make_array(array_type)(self.context, self.builder, value).data
+
+    def fields(self, tuple_type: Any, value: Any) -> Any:
+        """The fields of a named tuple by name: numbers as they are, arrays as :meth:`data`."""
+        found = {}
+        for number, (name, kind) in enumerate(zip(tuple_type.fields, tuple_type, strict=True)):
+            part = self.builder.extract_value(value, number)
+            found[name] = self.data(kind, part) if isinstance(kind, types.Array) else part
+        return SimpleNamespace(**found)
 
     def number(self, pointer: Any, index: Any) -> Any:
         return self.builder.load(self.builder.gep(pointer, [index]))

@@ -14,7 +14,7 @@ from relmp.rounds.channels import ChannelPartition
 T = TypeVar("T")
 
 
-class Edges(NamedTuple, Generic[T]):
+class InEdges(NamedTuple, Generic[T]):
     """The edges into every node: whom it hears, and by which weights.
 
     Shapes:
@@ -49,8 +49,8 @@ class GraphTables(NamedTuple, Generic[T]):
     target: T
     into: Side[T]
     out_of: Side[T]
-    forward: Edges[T]
-    backward: Edges[T]
+    forward: InEdges[T]
+    backward: InEdges[T]
 
 
 def graph_table(
@@ -69,8 +69,8 @@ def graph_table(
         target,
         Side(in_start, in_size),
         Side(out_start, out_size),
-        Edges(graph.ptr, in_start[source], in_size[source], place),
-        Edges(
+        InEdges(graph.ptr, in_start[source], in_size[source], place),
+        InEdges(
             reverse_ptr,
             *(array[by_source] for array in (out_start[target], out_size[target], place)),
         ),
@@ -89,4 +89,4 @@ def read_table(table: Tensor, nodes: int) -> GraphTables[Any]:
         parts.append(numbers[begin : begin + length])
         begin += length
     sides = (Side(*parts[2:4]), Side(*parts[4:6]))
-    return GraphTables(parts[0], parts[1], *sides, Edges(*parts[6:10]), Edges(*parts[10:14]))
+    return GraphTables(parts[0], parts[1], *sides, InEdges(*parts[6:10]), InEdges(*parts[10:14]))

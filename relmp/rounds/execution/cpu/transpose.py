@@ -58,14 +58,17 @@ def _to_lanes(
     x: Array,
     out: Array,
     lanes: int,
-    node_start: Array,
-    node_size: Array,
+    side: tuple[Array, ...],
     counter: Array,
     step: int,
     tasks: int,
 ) -> None:
-    """``[B, C, P]`` -> lanes; images behind the batch are zero. Tasks: blocks x nodes."""
+    """``[B, C, P]`` -> lanes; images behind the batch are zero. Tasks: blocks x nodes.
+
+    ``side``: :class:`relmp.rounds.execution.cpu.tables.Side`, the channels of every node.
+    """
     images, channels, pixels = x.shape
+    node_start, node_size = side
     flat, nodes = x.reshape(x.size), node_size.shape[0]
     square = VECTOR_BYTES // x.itemsize
     image_rows = np.arange(square) * (channels * pixels)
@@ -100,14 +103,14 @@ def _from_lanes(
     x: Array,
     out: Array,
     lanes: int,
-    node_start: Array,
-    node_size: Array,
+    side: tuple[Array, ...],
     counter: Array,
     step: int,
     tasks: int,
 ) -> None:
-    """Lanes -> ``[B, C, P]``. Tasks: blocks x nodes."""
+    """Lanes -> ``[B, C, P]``; the rest as in :func:`_to_lanes`."""
     images, channels, pixels = out.shape
+    node_start, node_size = side
     flat, nodes = out.reshape(out.size), node_size.shape[0]
     square = VECTOR_BYTES // x.itemsize
     image_rows = np.arange(square) * (channels * pixels)
