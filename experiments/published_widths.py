@@ -29,7 +29,7 @@ class Check:
 
     def run(self) -> None:
         from relmp.analysis.published import read_published
-        from relmp.models import models
+        from relmp.models import MODELS
         from relmp.models.budget import matched_options
 
         tasks = {"mlp_cifar10": ("mlp", 10), "resnet34_imagenet_seed1": ("resnet34", 1000)}
@@ -42,7 +42,7 @@ class Check:
                 graph = published.graphs[row.graph_key]
                 found = matched_options(name, graph=graph, num_classes=classes)["width"]
                 widths = (found,) if isinstance(found, int) else tuple(found)
-                layers = models[name].plan(widths, num_classes=classes).values()
+                layers = MODELS[name].plan(widths, num_classes=classes).values()
                 flops = sum(layer.flops(graph) for layer in layers)
                 # Batch norm has two a channel after every layer but the last, which has a bias.
                 parameters = sum(layer.weights(graph) + 2 * layer.out_channels for layer in layers)

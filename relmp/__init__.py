@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from relmp.analysis import analyse as analyse
     from relmp.analysis import best_over as best_over
+    from relmp.analysis import compare_graphs as compare_graphs
     from relmp.analysis import find_sweet_spot as find_sweet_spot
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
-    from relmp.analysis import summarise as summarise
     from relmp.graphs import RelationalGraph as RelationalGraph
     from relmp.graphs import clustering_preserving_rewire as clustering_preserving_rewire
     from relmp.graphs import coarsen as coarsen
@@ -126,7 +126,13 @@ _HOMES = {
         "train",
     ),
     "relmp.sweep": ("collect", "grid", "over_graphs", "run_plan", "run_sweep"),
-    "relmp.analysis": ("analyse", "best_over", "find_sweet_spot", "plot_sweet_spot", "summarise"),
+    "relmp.analysis": (
+        "analyse",
+        "best_over",
+        "find_sweet_spot",
+        "plot_sweet_spot",
+        "compare_graphs",
+    ),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,19 +1,19 @@
 """What did we learn: sweet spot, honest numbers, fits, figures and report."""
 
 from relmp.analysis.controls.best_over import best_over
+from relmp.analysis.report.comparison import Comparison, compare_graphs
 from relmp.analysis.report.figures import plot_sweet_spot
-from relmp.analysis.report.summary import Summary, summarise
 from relmp.analysis.report.write import analyse
 from relmp.analysis.results import Results
 from relmp.analysis.spot.sweet_spot import SweetSpot, find_sweet_spot
 
 __all__ = [
+    "Comparison",
     "Results",
-    "Summary",
     "SweetSpot",
     "analyse",
     "best_over",
+    "compare_graphs",
     "find_sweet_spot",
     "plot_sweet_spot",
-    "summarise",
 ]

@@ -175,6 +175,12 @@ def plural(count: int, noun: str, verb: Literal["", "be", "have"] = "") -> str:
     return f"{count:,} {noun}{one}" if count == 1 else f"{count:,} {noun}s{many}"
 
 
+def p_text(p: float, digits: int = 3) -> str:
+    """A p-value as it stands behind "p": "= 0.012", or "< 0.001"."""
+    least = 10.0**-digits
+    return f"< {least:.{digits}f}" if p < least else f"= {p:.{digits}f}"
+
+
 def listing(names: Sequence[object], limit: int = 5) -> str:
     """Names in a row, at most ``limit`` of them."""
     shown = ", ".join(str(name) for name in names[:limit])

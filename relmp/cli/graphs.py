@@ -25,20 +25,20 @@ class List:
     """List generators, connectomes, measures and graph sets."""
 
     def run(self) -> None:
-        from relmp.graphs.connectome import connectomes
-        from relmp.graphs.generators import generators
-        from relmp.graphs.measures import describe, measures
+        from relmp.graphs.connectome import CONNECTOMES
+        from relmp.graphs.generators import GENERATORS
+        from relmp.graphs.measures import GRAPH_MEASURES, describe
         from relmp.graphs.space.graph_sets import PAPER_SETS
 
         tables = [_table("Generators", "name", "arguments", "what it is")]
-        for name in generators:
-            arguments = ", ".join(inspect.signature(generators[name]).parameters)
-            tables[-1].add_row(name, arguments, _first_line(generators[name]))
+        for name in GENERATORS:
+            arguments = ", ".join(inspect.signature(GENERATORS[name]).parameters)
+            tables[-1].add_row(name, arguments, _first_line(GENERATORS[name]))
         tables.append(_table("Connectomes", "name", "n", "what it is"))
-        for name in connectomes:
-            tables[-1].add_row(name, str(connectomes[name].n), connectomes[name].title)
+        for name in CONNECTOMES:
+            tables[-1].add_row(name, str(CONNECTOMES[name].n), CONNECTOMES[name].title)
         tables.append(_table("Measures", "name", "what it is"))
-        for name in measures:
+        for name in GRAPH_MEASURES:
             tables[-1].add_row(name, describe(name))
         tables.append(_table("Graph sets of the paper", "n", "size"))
         for chosen in PAPER_SETS:
@@ -62,19 +62,19 @@ class Show:
     """Download a connectome that is not there."""
 
     def run(self) -> None:
-        from relmp.graphs.connectome import connectomes
-        from relmp.graphs.generators import generators
+        from relmp.graphs.connectome import CONNECTOMES
+        from relmp.graphs.generators import GENERATORS
         from relmp.graphs.generators.gallery import EXAMPLES
         from relmp.graphs.parse import parse_graph
 
-        if self.name in generators:
+        if self.name in GENERATORS:
             call = ", ".join(f"{key}={value}" for key, value in EXAMPLES[self.name].items())
-            print(f"{self.name}({_parameters(generators[self.name])})\n")
-            print(_plain(inspect.getdoc(generators[self.name]) or ""))
+            print(f"{self.name}({_parameters(GENERATORS[self.name])})\n")
+            print(_plain(inspect.getdoc(GENERATORS[self.name]) or ""))
             print(f"\nExample: {self.name}({call})")
             return
-        if self.name in connectomes:
-            about = connectomes[self.name]
+        if self.name in CONNECTOMES:
+            about = CONNECTOMES[self.name]
             print(f"{about.title}\nCite: {about.citation}\nLicence: {about.licence}\n")
         _print(_measure_table([parse_graph(self.name, root=self.root, download=self.download)]))
 

@@ -60,12 +60,12 @@ class PlaygroundCommand:
                 print(f"No browser was found here; open {page}.")
 
     def _named(self, text: str, number: int) -> Preset:
-        from relmp.graphs.connectome import connectomes
+        from relmp.graphs.connectome import CONNECTOMES
         from relmp.graphs.parse import parse_graph
         from relmp.playground.presets import connectome_preset, graph_preset
 
         graph = parse_graph(text, root=self.root, download=self.download)
-        if text in connectomes:
+        if text in CONNECTOMES:
             return connectome_preset(text, graph)
         return graph_preset(f"graph-{number}", graph, text)
 

@@ -1,6 +1,6 @@
 """Who talks to whom: relational graphs, generators, measures and the design space."""
 
-from relmp.graphs.connectome import connectomes, load_connectome
+from relmp.graphs.connectome import CONNECTOMES, load_connectome
 from relmp.graphs.derived.coarsening import coarsen
 from relmp.graphs.derived.null_models import (
     clustering_preserving_rewire,
@@ -8,8 +8,8 @@ from relmp.graphs.derived.null_models import (
     same_size_graph,
 )
 from relmp.graphs.files import load_graph
-from relmp.graphs.generators import create_graph, generators
-from relmp.graphs.measures import measure_graphs, measures
+from relmp.graphs.generators import GENERATORS, create_graph
+from relmp.graphs.measures import GRAPH_MEASURES, measure_graphs
 from relmp.graphs.parse import parse_graph
 from relmp.graphs.relational_graph import RelationalGraph
 from relmp.graphs.saving import save_graph
@@ -18,19 +18,19 @@ from relmp.graphs.space.graph_sets import sample_graphs
 from relmp.graphs.space.targets import find_graph
 
 __all__ = [
+    "CONNECTOMES",
+    "GENERATORS",
+    "GRAPH_MEASURES",
     "DesignSpace",
     "RelationalGraph",
     "clustering_preserving_rewire",
     "coarsen",
-    "connectomes",
     "create_graph",
     "degree_preserving_rewire",
     "find_graph",
-    "generators",
     "load_connectome",
     "load_graph",
     "measure_graphs",
-    "measures",
     "parse_graph",
     "same_size_graph",
     "sample_graphs",

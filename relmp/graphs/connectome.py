@@ -23,7 +23,7 @@ from relmp.graphs.files import load_graph
 from relmp.graphs.relational_graph import RelationalGraph
 from relmp.registry import Registry
 
-_URL = (
+SOURCE = (
     "https://raw.githubusercontent.com/facebookresearch/graph2nn/"
     "b6a67ccca99737d31b45aa4c938f6b7998050cb3/pycls/datasets/"
 )
@@ -78,7 +78,7 @@ def load_connectome(
         ValueError: If the name is unknown, the file or the package is missing, or the file
             is not the one that is expected.
     """
-    about = connectomes[name]
+    about = CONNECTOMES[name]
     if about.package == "cect":
         graph = _from_cect(about)
     elif about.package == "graspologic":
@@ -114,10 +114,10 @@ def _text_file(about: Connectome, folder: Path, download: bool) -> Path:
 
 def _fetch(file: str) -> bytes:
     try:
-        with urllib.request.urlopen(_URL + file, timeout=30) as answer:
+        with urllib.request.urlopen(SOURCE + file, timeout=30) as answer:
             content: bytes = answer.read()
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ValueError(f"{_URL}{file} could not be downloaded: {error}") from None
+        raise ValueError(f"{SOURCE}{file} could not be downloaded: {error}") from None
     return content
 
 
@@ -176,13 +176,13 @@ def _from_graspologic(about: Connectome) -> RelationalGraph:
     return RelationalGraph(len(counts), edges, attr, labels=labels, name=about.name)
 
 
-connectomes: Registry[Connectome] = Registry("connectome")
+CONNECTOMES: Registry[Connectome] = Registry("connectome")
 """What is known of every connectome, by name."""
 
 
 def _register(*entries: Connectome) -> None:
     for entry in entries:
-        connectomes.register(entry.name)(entry)
+        CONNECTOMES.register(entry.name)(entry)
 
 
 _GRAPH2NN = "MIT (as distributed in graph2nn)"

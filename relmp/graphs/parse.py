@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from relmp.checks import did_you_mean
-from relmp.graphs.connectome import connectomes, load_connectome
+from relmp.graphs.connectome import CONNECTOMES, load_connectome
 from relmp.graphs.files import load_graph
-from relmp.graphs.generators import generators
+from relmp.graphs.generators import GENERATORS
 from relmp.graphs.generators.gallery import example_graph
 from relmp.graphs.relational_graph import RelationalGraph
 from relmp.graphs.serialise import graph_from_text
@@ -29,13 +29,13 @@ def parse_graph(
     """
     if "(" in text and not Path(text).exists():
         return graph_from_text(text)
-    if text in generators:
+    if text in GENERATORS:
         return example_graph(text)
-    if text in connectomes:
+    if text in CONNECTOMES:
         return load_connectome(text, root=root, download=download)
     if not Path(text).exists() and not Path(text).suffix:
         raise ValueError(
             f"'{text}' is no file, connectome or generator; `relmp graphs list` lists the names."
-            f"{did_you_mean(text, [*generators, *connectomes])}"
+            f"{did_you_mean(text, [*GENERATORS, *CONNECTOMES])}"
         )
     return load_graph(text)

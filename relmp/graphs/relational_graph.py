@@ -242,7 +242,7 @@ class RelationalGraph:
         return math.inf if total < 0 else total / max(pairs, 1)
 
     def measures(self, *names: str) -> dict[str, float]:
-        """Measures by name, all by default; ``relmp.graphs.measures.names()`` lists them.
+        """Measures by name, all by default; ``relmp.graphs.GRAPH_MEASURES.names()`` lists them.
 
         Raises:
             ValueError: If a name is unknown.

@@ -7,10 +7,11 @@ from relmp.models import resnet as _resnet  # noqa: F401
 from relmp.models.architecture import LayerSpec
 from relmp.models.budget import Classifier, count_flops, count_parameters, match_flops
 from relmp.models.convert import dense_reasons, relationalize, to_dense
-from relmp.models.factory import ModelConfig, create_model, models
+from relmp.models.factory import MODELS, ModelConfig, create_model
 from relmp.models.inspection import Summary, summary, verify
 
 __all__ = [
+    "MODELS",
     "Classifier",
     "LayerSpec",
     "ModelConfig",
@@ -20,7 +21,6 @@ __all__ = [
     "create_model",
     "dense_reasons",
     "match_flops",
-    "models",
     "relationalize",
     "summary",
     "to_dense",

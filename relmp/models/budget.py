@@ -16,10 +16,10 @@ from relmp.models.architecture import Plan, Widths, check_widths
 from relmp.models.blocks import stage_widths
 from relmp.models.factory import (
     MAX_CHANNELS,
+    MODELS,
     check_channels,
     check_options,
     create_model,
-    models,
 )
 from relmp.rounds import Round, resolve_message
 from relmp.rounds.round import MessageFactory
@@ -158,7 +158,7 @@ def matched_options(
     Raises:
         ValueError: As :func:`create_model`, or if the model does not list its layers.
     """
-    cls = models[name]
+    cls = MODELS[name]
     if not issubclass(cls, Classifier):
         raise ValueError(
             f"Model '{name}' cannot be matched to a budget, since {cls.__name__} does not list "

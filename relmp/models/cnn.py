@@ -17,13 +17,13 @@ from relmp.models.blocks import (
     stage_widths,
 )
 from relmp.models.budget import Classifier
-from relmp.models.factory import models
+from relmp.models.factory import MODELS
 from relmp.models.initial import Init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
 
-@models.register("cnn")
+@MODELS.register("cnn")
 class CNN(Classifier):
     r"""Eight layers: a dense stem, six rounds of 3x3 convolutions, a dense head.
 
@@ -126,7 +126,7 @@ class CNN(Classifier):
         return drawing.plan
 
 
-@models.register("small_cnn")
+@MODELS.register("small_cnn")
 class SmallCNN(CNN):
     """:class:`CNN` for images of 32 x 32 pixels: its stem does not make them smaller."""
 

@@ -16,7 +16,7 @@ from relmp.models.blocks import (
     stage_widths,
 )
 from relmp.models.budget import Classifier
-from relmp.models.factory import models
+from relmp.models.factory import MODELS
 from relmp.models.initial import Init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
@@ -54,7 +54,7 @@ class MBConv(nn.Module):
         return x + out if self.has_shortcut else out
 
 
-@models.register("efficientnet_b0")
+@MODELS.register("efficientnet_b0")
 class EfficientNetB0(Classifier):
     r"""The paper's EfficientNet-B0, without dropout; its graphs have 16 nodes.
 

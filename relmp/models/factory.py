@@ -21,7 +21,7 @@ from relmp.rounds.names import is_known, message_text, resolve_message
 MAX_CHANNELS = 2**20
 """So many channels, features or classes may a layer have."""
 
-models: Registry[type[nn.Module]] = Registry("model")
+MODELS: Registry[type[nn.Module]] = Registry("model")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ModelConfig:
 
     def code(self) -> dict[str, str]:
         """Fingerprints of the user's own code that the model runs, by what it is."""
-        parts: dict[str, Any] = {"model": models[self.name]}
+        parts: dict[str, Any] = {"model": MODELS[self.name]}
         if "message" in self.options:
             parts["message"] = resolve_message(self.options["message"])
         if isinstance(self.options.get("aggr"), type):
@@ -141,7 +141,7 @@ def create_model(
     Raises:
         ValueError: If the name or an option is unknown, or a layer cannot carry the graph.
     """
-    cls = models[name]
+    cls = MODELS[name]
     check_options(name, cls, options)
     if graph is not None:
         require_graph(graph)

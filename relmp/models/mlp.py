@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from relmp.graphs import RelationalGraph
 from relmp.models.architecture import Drawing, Maker, Plan, Widths
 from relmp.models.budget import Classifier
-from relmp.models.factory import models
+from relmp.models.factory import MODELS
 from relmp.models.initial import Init, check_init, draw_weights
 from relmp.rounds import LinearMessage, Round
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
 
 
-@models.register("mlp")
+@MODELS.register("mlp")
 class MLP(Classifier):
     r"""Five layers: a dense stem, three rounds over the graph, a dense head.
 

@@ -20,7 +20,7 @@ from relmp.models.blocks import (
     stage_widths,
 )
 from relmp.models.budget import Classifier
-from relmp.models.factory import models
+from relmp.models.factory import MODELS
 from relmp.models.initial import Init
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
@@ -256,7 +256,7 @@ class ResNet(Classifier):
         return drawing.plan
 
 
-@models.register("resnet18")
+@MODELS.register("resnet18")
 class ResNet18(ResNet):
     """:class:`ResNet` of (2, 2, 2, 2) :func:`basic` blocks; relational where ResNet-34 is."""
 
@@ -264,7 +264,7 @@ class ResNet18(ResNet):
     BASELINE_WIDTHS: ClassVar[Widths] = (64, 128, 256, 512)
 
 
-@models.register("resnet34")
+@MODELS.register("resnet34")
 class ResNet34(ResNet):
     """The paper's :class:`ResNet` of (3, 4, 6, 3) :func:`basic` blocks."""
 
@@ -272,7 +272,7 @@ class ResNet34(ResNet):
     BASELINE_WIDTHS: ClassVar[Widths] = (64, 128, 256, 512)
 
 
-@models.register("resnet34_sep")
+@MODELS.register("resnet34_sep")
 class ResNet34Sep(ResNet):
     """The paper's :class:`ResNet` of (3, 4, 6, 3) :func:`separable` blocks."""
 
@@ -281,7 +281,7 @@ class ResNet34Sep(ResNet):
     plan_block = staticmethod(separable)
 
 
-@models.register("resnet50")
+@MODELS.register("resnet50")
 class ResNet50(ResNet):
     """The paper's :class:`ResNet` of (3, 4, 6, 3) :func:`bottleneck` blocks.
 
@@ -294,7 +294,7 @@ class ResNet50(ResNet):
     plan_block = staticmethod(bottleneck)
 
 
-@models.register("resnet20")
+@MODELS.register("resnet20")
 class ResNet20(ResNet):
     """:class:`ResNet` of (3, 3, 3) :func:`basic` blocks for images of 32 x 32 pixels.
 

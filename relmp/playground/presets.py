@@ -8,7 +8,7 @@ from typing import Any
 
 import networkx as nx
 
-from relmp.graphs.connectome import connectomes
+from relmp.graphs.connectome import CONNECTOMES
 from relmp.graphs.relational_graph import RelationalGraph
 
 MAX_NODES = 100
@@ -70,7 +70,7 @@ def karate_club() -> Preset:
 
 def connectome_preset(name: str, graph: RelationalGraph) -> Preset:
     """A connectome of relmp that was loaded from a file of the user's."""
-    about = connectomes[name]
+    about = CONNECTOMES[name]
     title = name.replace("_", " ").capitalize()
     note = f"{about.title}: {about.citation}."
     return Preset(name, title, graph, f'relmp.load_connectome("{name}")', note)

@@ -32,10 +32,11 @@ from relmp.rounds.messages import (
     SharedMessage,
     linear_map,
 )
-from relmp.rounds.names import message_names, messages, resolve_message
+from relmp.rounds.names import MESSAGES, message_names, resolve_message
 from relmp.rounds.round import Round
 
 __all__ = [
+    "MESSAGES",
     "AttentionMessage",
     "ChannelPartition",
     "ClassSharedMessage",
@@ -63,6 +64,5 @@ __all__ = [
     "linear_map",
     "message_flops",
     "message_names",
-    "messages",
     "resolve_message",
 ]

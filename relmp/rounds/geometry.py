@@ -49,7 +49,7 @@ class Vectors:
         """The geometry of a second map, after this one."""
         return self
 
-    def summary(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         """``[E, B, c]``: what is known of every node in one vector; x itself."""
         return x
 
@@ -101,7 +101,7 @@ class Images:
         """The geometry of a second map, after this one: a 1x1 convolution."""
         return Images((1, 1), (1, 1), (0, 0), (1, 1))
 
-    def summary(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         """``[E, B, c]``: what is known of every node in one vector; the mean of its pixels."""
         return x.mean((3, 4))
 

@@ -32,7 +32,7 @@ MessageFactory: TypeAlias = Callable[..., nn.Module]
 ENTRY_POINTS = "relmp.messages"
 """Group of entry points under which an installed package offers messages of its own."""
 
-messages: Registry[MessageFactory] = Registry("message")
+MESSAGES: Registry[MessageFactory] = Registry("message")
 _OWN: dict[str, MessageFactory] = {
     "linear": linear_map,
     "gated": GatedMessage,
@@ -46,12 +46,12 @@ _OWN: dict[str, MessageFactory] = {
     "edge_attr": EdgeAttrMessage,
 }
 for _name, _factory in _OWN.items():
-    messages.register(_name)(_factory)
+    MESSAGES.register(_name)(_factory)
 
 
 def message_names() -> list[str]:
     """The names that ``message=`` accepts, those of plug-ins included."""
-    return sorted({*messages, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*MESSAGES, *(point.name for point in entry_points(group=ENTRY_POINTS))})
 
 
 def resolve_message(message: str | MessageFactory) -> MessageFactory:
@@ -123,7 +123,7 @@ def _known_texts() -> dict[str, str]:
     """The names of the known messages by ``package.module:Name``."""
     linear = {_path(factory): "linear" for factory in (LinearMessage, Conv2dMessage)}
     plugged = {point.value: point.name for point in entry_points(group=ENTRY_POINTS)}
-    return linear | plugged | {_path(messages[name]): name for name in messages}
+    return linear | plugged | {_path(MESSAGES[name]): name for name in MESSAGES}
 
 
 def _path(factory: MessageFactory) -> str:
@@ -138,7 +138,7 @@ def _imported(path: str) -> MessageFactory:
 
 
 def _registered(name: str) -> MessageFactory:
-    if name not in messages:
+    if name not in MESSAGES:
         for point in entry_points(group=ENTRY_POINTS):
             if point.name == name:
                 plugged: MessageFactory = point.load()
@@ -147,7 +147,7 @@ def _registered(name: str) -> MessageFactory:
             f"Unknown message '{name}'; choose one of {', '.join(message_names())}, or write "
             f"package.module:Name.{did_you_mean(name, message_names())}"
         )
-    return messages[name]
+    return MESSAGES[name]
 
 
 def make_message(message: str | MessageFactory, sizes: tuple[int, int, int]) -> nn.Module:

@@ -218,7 +218,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         return torch.cat([self._pass_recomputed(part) for part in x.split(self.chunk_size)])
 
     def _pass_messages(self, x: Tensor) -> Tensor:
-        nodes = self._to_nodes(x)
+        nodes = self.to_nodes(x)
         listens = getattr(self.message_module, "listens", True) and "x_i" in self._call.states
         return self.propagate(self.edge_index, x=(nodes, nodes if listens else None))
 
@@ -264,7 +264,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         assert self.executor is not None
         return self.executor(self.message_module, x)
 
-    def _to_nodes(self, x: Tensor) -> Tensor:
+    def to_nodes(self, x: Tensor) -> Tensor:
         """``[B, C, ...]`` -> ``[n, B, c, ...]``, padded slots zero."""
         if not self.in_partition.is_even:
             padding = x.new_zeros(x.size(0), 1, *x.shape[2:])

@@ -11,7 +11,7 @@ from typing import Any
 
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.graphs.relational_graph import require_graph
-from relmp.models import ModelConfig, models
+from relmp.models import MODELS, ModelConfig
 from relmp.models.budget import matched_options
 from relmp.models.factory import check_options
 from relmp.training.config import SETTINGS, Settings
@@ -131,7 +131,7 @@ def base_run(model: str, data: str, options: Mapping[str, Any]) -> RunConfig:
     settings = Settings.of(data, {name: options[name] for name in SETTINGS if name in options})
     rest = {name: value for name, value in options.items() if name not in SETTINGS}
     try:
-        check_options(model, models[model], rest)
+        check_options(model, MODELS[model], rest)
     except ValueError as error:
         names = ", ".join(name for name in SETTINGS if name != "seed")
         raise ValueError(f"{error} The settings of training are {names}.") from None
@@ -193,7 +193,7 @@ class _Matching:
 
     def classes(self, run: RunConfig) -> RunConfig:
         """The run with as many classes and such images as its data has."""
-        data, cls = self._data(run), models[run.model.name]
+        data, cls = self._data(run), MODELS[run.model.name]
         options = {}
         if hasattr(cls, "input_options"):
             options = cls.input_options(data.input_shape)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from relmp.training.config import DataConfig as DataConfig
     from relmp.training.config import LoopOptions as LoopOptions
     from relmp.training.config import TrainConfig as TrainConfig
+    from relmp.training.data import DATASETS as DATASETS
     from relmp.training.data import DataSet as DataSet
     from relmp.training.data import FolderData as FolderData
     from relmp.training.data import ImageData as ImageData
-    from relmp.training.data import datasets as datasets
     from relmp.training.data import load_data as load_data
     from relmp.training.loaded import LoadedRun as LoadedRun
     from relmp.training.loaded import load_run as load_run
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "relmp.training.config": ("DataConfig", "LoopOptions", "TrainConfig"),
-    "relmp.training.data": ("DataSet", "FolderData", "ImageData", "datasets", "load_data"),
+    "relmp.training.data": ("DataSet", "FolderData", "ImageData", "DATASETS", "load_data"),
     "relmp.training.loaded": ("LoadedRun", "load_run"),
     "relmp.training.run": ("train",),
     "relmp.training.run_config": ("RunConfig",),

@@ -10,7 +10,7 @@ from dataclasses import Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from relmp.models import ModelConfig, models
+from relmp.models import MODELS, ModelConfig
 from relmp.training.config import DataConfig, DataOptions, TrainConfig
 
 FORMAT = 2
@@ -141,7 +141,7 @@ def _model_key(model: ModelConfig) -> dict[str, Any]:
 
 def _defaults(name: str) -> dict[str, Any]:
     """The options of a model and their defaults."""
-    parameters = inspect.signature(models[name]).parameters.values()
+    parameters = inspect.signature(MODELS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("graph", "num_classes")}
 
 

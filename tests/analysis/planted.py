@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from relmp.analysis import Results
+
 Truth = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -54,3 +56,8 @@ def planted_table(
             for s in range(seeds)
         ]
     )
+
+
+def planted(*args, **kwargs) -> Results:
+    """The same as results."""
+    return Results.of(planted_table(*args, **kwargs))

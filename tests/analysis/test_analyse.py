@@ -28,7 +28,7 @@ def test_writes_table_figures_numbers_text_and_report(tmp_path):
         for suffix in ("png", "pdf"):
             assert (out / f"{figure}.{suffix}").stat().st_size > 5000
     (task,) = json.loads((out / "analysis.json").read_text())["tasks"]
-    assert task["summary"]["complete"]["n"] == 4
+    assert task["comparison"]["complete"]["n"] == 4
     assert task["sweet_spot"]["ranges"] is not None
     assert task["landmarks"][0]["graph"] == "known"
     assert "known" in (out / "report.html").read_text()

@@ -6,7 +6,7 @@ import pytest
 from relmp.analysis import Results, find_sweet_spot
 from relmp.analysis.controls.matching import fit_nested, match_controls
 from relmp.analysis.spot.dependence import dependence
-from tests.analysis.planted import bowl, flat, planted_table
+from tests.analysis.planted import bowl, flat, planted, planted_table
 
 
 def with_density_effect(seed: int):
@@ -21,14 +21,14 @@ def with_density_effect(seed: int):
 
 
 def test_density_alone_leaves_nothing_to_the_measures():
-    fits = [fit_nested(with_density_effect(seed)) for seed in range(20)]
+    fits = [fit_nested(Results.of(with_density_effect(seed))) for seed in range(20)]
     assert np.mean([fit.r2_measures for fit in fits]) > 0.8
     assert np.mean([fit.r2_control for fit in fits]) > 0.8
     assert sum(fit.p_value < 0.05 for fit in fits) <= 3
 
 
 def test_measures_add_to_density_where_they_are_the_cause():
-    fit = fit_nested(planted_table(bowl, seed=0))
+    fit = fit_nested(planted(bowl, seed=0))
     assert fit.p_value < 0.001
     assert fit.partial_r2 > 0.3
     assert fit.r2_control < 0.2
@@ -47,7 +47,7 @@ def test_matched_difference_is_chance_where_density_is_the_cause():
     found = []
     for seed in range(10):
         table = with_density_effect(seed)
-        found.append(match_controls(table, find_sweet_spot(table), samples=99))
+        found.append(match_controls(Results.of(table), find_sweet_spot(table), samples=99))
     assert min(matched.raw for matched in found) > 0.2
     assert abs(np.mean([m.matched - m.by_chance for m in found])) < 0.05
     assert sum(matched.p_value < 0.05 for matched in found) <= 2
@@ -55,7 +55,7 @@ def test_matched_difference_is_chance_where_density_is_the_cause():
 
 def test_matched_difference_stays_where_the_measures_are_the_cause():
     table = planted_table(bowl, seed=0, graphs=150)
-    matched = match_controls(table, find_sweet_spot(table))
+    matched = match_controls(Results.of(table), find_sweet_spot(table))
     assert matched.matched == pytest.approx(matched.raw, rel=0.3)
     assert matched.by_chance < 0.5 * matched.matched
     assert matched.p_value < 0.01
@@ -64,11 +64,10 @@ def test_matched_difference_stays_where_the_measures_are_the_cause():
 def test_nothing_to_say():
     table = planted_table(bowl, seed=0)
     assert fit_nested(Results.of(table, measures=("density", "width"))) is None
-    assert fit_nested(planted_table(bowl, seed=0, graphs=8)) is None
-    assert fit_nested(planted_table(flat, seed=0, noise=0)) is None
+    assert fit_nested(planted(bowl, seed=0, graphs=8)) is None
+    assert fit_nested(planted(flat, seed=0, noise=0)) is None
     assert (
-        match_controls(planted_table(flat, seed=0), find_sweet_spot(planted_table(flat, seed=0)))
-        is None
+        match_controls(planted(flat, seed=0), find_sweet_spot(planted_table(flat, seed=0))) is None
     )
 
 

@@ -12,19 +12,19 @@ from relmp.analysis.controls.power import (
     power_of_pair,
     smallest_effect,
 )
-from tests.analysis.planted import flat, planted_table
+from tests.analysis.planted import flat, planted
 
 
 def test_noise_is_that_planted():
     def uneven(c, length):
         return 33 + 0.5 * np.random.default_rng(0).normal(size=len(c))
 
-    noise = measure_noise(planted_table(uneven, seed=0, graphs=400))
+    noise = measure_noise(planted(uneven, seed=0, graphs=400))
     assert noise.within == pytest.approx(0.2, rel=0.05)
     assert noise.between == pytest.approx(0.5, rel=0.1)
     assert noise.reliability(4) == pytest.approx(0.25 / (0.25 + 0.04 / 4), rel=0.02)
-    assert measure_noise(planted_table(flat, seed=1, graphs=400)).between < 0.05
-    assert measure_noise(planted_table(flat, seed=0, seeds=1)) is None
+    assert measure_noise(planted(flat, seed=1, graphs=400)).between < 0.05
+    assert measure_noise(planted(flat, seed=0, seeds=1)) is None
 
 
 def test_power_of_a_pair_is_that_of_simulated_t_tests():

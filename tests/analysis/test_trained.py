@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from relmp.analysis import Results, find_sweet_spot
+from relmp.analysis import Results
 from relmp.analysis.spot.placement import place_graphs
 from relmp.analysis.spot.surface import smooth_surface
+from relmp.analysis.spot.sweet_spot import spot_of
 from relmp.analysis.trained import strengths, trace_training, trained_graph
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.rounds import RelationalLinear
@@ -81,7 +82,7 @@ def test_training_is_traced_beside_its_control():
 
 def test_graphs_are_placed_on_the_map():
     results = Results.of(planted_table(bowl, seed=0, noise=0.05))
-    spot = find_sweet_spot(results)
+    spot = spot_of(results)
     known = create_graph("ws_flex", n=64, k=8, p=0.15, seed=1, name="known")
     apart = RelationalGraph.from_edges([(0, 1)], 4, name="apart")
     placed = place_graphs(results, [known, apart], spot, smooth_surface(results))
@@ -100,7 +101,7 @@ def test_graphs_are_placed_on_the_map():
 def test_a_measure_that_graphs_lack():
     results = Results.of(planted_table(bowl, seed=0), measures=("clustering", "width"))
     with pytest.raises(ValueError, match="'width' is no number that a relational graph has"):
-        place_graphs(results, [create_graph("complete", n=4)], find_sweet_spot(results))
+        place_graphs(results, [create_graph("complete", n=4)], spot_of(results))
 
 
 def test_connectomes_lie_where_they_should(shared_data):
@@ -111,7 +112,7 @@ def test_connectomes_lie_where_they_should(shared_data):
         lines = (shared_data / "connectomes" / f"{name}.txt").read_text().split()
         source, target = np.nonzero(np.array([[int(digit) for digit in line] for line in lines]))
         graph = RelationalGraph(len(lines), np.stack([source, target]), name=name)
-        found[name] = place_graphs(results, [graph], find_sweet_spot(results)).iloc[0]
+        found[name] = place_graphs(results, [graph], spot_of(results)).iloc[0]
     assert found["mcwhole"]["clustering"] == pytest.approx(0.503, abs=5e-4)
     assert found["mcwhole"]["path_length"] == pytest.approx(2.245, abs=5e-4)
     assert found["mcvisual"]["clustering"] == pytest.approx(0.634, abs=5e-4)

@@ -7,7 +7,7 @@ import pytest
 from relmp.analysis import Results
 from relmp.analysis.controls.identification import identify_cheaply
 from relmp.analysis.controls.transfer import bin_means, compare_subset, compare_tasks, correlate
-from tests.analysis.planted import bowl, flat, planted_table
+from tests.analysis.planted import bowl, flat, planted, planted_table
 
 
 def test_correlation_is_pearson_over_what_is_shared():
@@ -69,28 +69,28 @@ def with_epochs(late_only: bool):
 
 
 def test_the_first_epoch_that_suffices_is_advised():
-    advice = identify_cheaply(with_epochs(late_only=False))
+    advice = identify_cheaply(Results.of(with_epochs(late_only=False)))
     assert [epoch.epoch for epoch in advice.epochs] == [1, 2]
     assert abs(advice.epochs[0].graphs.pearson) < 0.5
     assert "2 of 3 epochs would have sufficed: r = 0.9" in advice.describe()
 
 
 def test_no_epoch_suffices():
-    advice = identify_cheaply(with_epochs(late_only=True))
+    advice = identify_cheaply(Results.of(with_epochs(late_only=True)))
     assert "No early epoch goes with the last" in advice.describe()
 
 
 def test_no_early_epochs():
-    assert "no early epochs" in identify_cheaply(planted_table(bowl, seed=0)).describe()
+    assert "no early epochs" in identify_cheaply(planted(bowl, seed=0)).describe()
 
 
 def test_more_graphs_predict_better_up_to_the_noise():
-    advice = identify_cheaply(planted_table(bowl, seed=0, graphs=300, noise=0.3), draws=40)
+    advice = identify_cheaply(planted(bowl, seed=0, graphs=300, noise=0.3), draws=40)
     rs = [few.r for few in advice.graphs]
     assert rs[0] < rs[-1] <= np.sqrt(advice.reliability) + 0.05
-    flat_advice = identify_cheaply(planted_table(flat, seed=0, graphs=300), draws=40)
+    flat_advice = identify_cheaply(planted(flat, seed=0, graphs=300), draws=40)
     assert abs(flat_advice.graphs[-1].r) < 0.3
 
 
 def test_few_graphs_say_so():
-    assert "too few graphs" in identify_cheaply(planted_table(bowl, seed=0, graphs=10)).describe()
+    assert "too few graphs" in identify_cheaply(planted(bowl, seed=0, graphs=10)).describe()

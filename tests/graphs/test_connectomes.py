@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
-from relmp.graphs import coarsen, connectomes, create_graph, load_connectome
+from relmp.graphs import CONNECTOMES, coarsen, create_graph, load_connectome
 
 MAMMALS = {
     "macaque_whole": (71, 746, 0.503, 2.245),
@@ -39,9 +42,9 @@ def test_the_row_of_the_file_is_the_source(shared_data):
     assert (v, u) not in arcs
 
 
-@pytest.mark.parametrize("name", connectomes.names())
+@pytest.mark.parametrize("name", CONNECTOMES.names())
 def test_each_says_what_to_cite(name):
-    about = connectomes[name]
+    about = CONNECTOMES[name]
     assert about.name == name
     assert about.n > 0
     assert about.citation
@@ -50,9 +53,9 @@ def test_each_says_what_to_cite(name):
     assert bool(about.sha256) != bool(about.package)
 
 
-@pytest.mark.parametrize("name", [name for name in connectomes if connectomes[name].package])
+@pytest.mark.parametrize("name", [name for name in CONNECTOMES if CONNECTOMES[name].package])
 def test_those_of_installed_packages(name):
-    about = connectomes[name]
+    about = CONNECTOMES[name]
     if importlib.util.find_spec(about.package) is None:
         pytest.skip(f"{about.package} is not installed")
     graph = load_connectome(name)
@@ -73,7 +76,7 @@ def package(monkeypatch, folder, name, files):
 
 
 def test_a_worm_without_importing_its_package(monkeypatch, tmp_path):
-    n = connectomes["celegans_pharynx"].n
+    n = CONNECTOMES["celegans_pharynx"].n
     chemical, gaps = np.zeros((n, n)), np.zeros((n, n))
     chemical[0, 1], gaps[1, 2], gaps[2, 1] = 8, 1, 1
     stored = {
@@ -93,7 +96,7 @@ def test_a_worm_without_importing_its_package(monkeypatch, tmp_path):
 
 
 def test_a_fly_without_importing_its_package(monkeypatch, tmp_path):
-    n = connectomes["drosophila_left"].n
+    n = CONNECTOMES["drosophila_left"].n
     counts = np.zeros((n, n), dtype=int)
     counts[3, 4] = 7
     files = {
@@ -126,17 +129,24 @@ def test_another_file_is_refused(tmp_path):
 
 
 def test_a_download_is_checked(tmp_path, monkeypatch, shared_data):
-    content = (shared_data / "connectomes" / "cat.txt").read_bytes()
-    monkeypatch.setattr("relmp.graphs.connectome._fetch", lambda file: content)
-    assert load_connectome("cat", root=tmp_path / "new", download=True).num_nodes == 52
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "cat.txt").write_bytes((shared_data / "connectomes" / "cat.txt").read_bytes())
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr("relmp.graphs.connectome.SOURCE", source)
+        assert load_connectome("cat", root=tmp_path / "new", download=True).num_nodes == 52
+        (served / "cat.txt").write_text("<html>")
+        with pytest.raises(ValueError, match="not the file that is expected"):
+            load_connectome("cat", root=tmp_path / "other", download=True)
+        server.shutdown()
     assert load_connectome("cat", root=tmp_path / "new").num_nodes == 52
-    monkeypatch.setattr("relmp.graphs.connectome._fetch", lambda file: b"<html>")
-    with pytest.raises(ValueError, match="not the file that is expected"):
-        load_connectome("cat", root=tmp_path / "other", download=True)
 
 
 def test_a_download_that_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr("relmp.graphs.connectome._URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr("relmp.graphs.connectome.SOURCE", "http://127.0.0.1:9/")
     with pytest.raises(ValueError, match="could not be downloaded"):
         load_connectome("cat", root=tmp_path, download=True)
     assert list(tmp_path.iterdir()) == []

@@ -68,7 +68,7 @@ def test_long_streams_of_random_words():
 
 
 def test_settings_without_a_connected_graph_are_marked(monkeypatch):
-    monkeypatch.setattr("relmp.graphs.space.design_space._TRIES", 1)
+    monkeypatch.setattr("relmp.graphs.space.design_space.TRIES", 1)
     space = sweep_design_space(200, k=[2], p=[0, 1], seeds=1, cache=False)
     assert np.isfinite(space.L[0, 0, 0])
     assert np.isnan(space.C[0, 1, 0])

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse.linalg import eigsh
 
-from relmp.graphs import create_graph, generators
+from relmp.graphs import GENERATORS, create_graph
 from relmp.graphs.generators.expanders import is_ramanujan
 from relmp.graphs.generators.gallery import EXAMPLES, example_graph
 
@@ -23,7 +23,7 @@ TORN = {"group"}  # falls apart on purpose
 
 
 def make(name, **params):
-    return generators[name](**params)
+    return GENERATORS[name](**params)
 
 
 def degrees(graph):
@@ -34,10 +34,10 @@ def degrees(graph):
 
 
 def test_every_generator_has_an_example():
-    assert sorted(EXAMPLES) == generators.names()
+    assert sorted(EXAMPLES) == GENERATORS.names()
 
 
-@pytest.mark.parametrize("name", generators.names())
+@pytest.mark.parametrize("name", GENERATORS.names())
 def test_the_example_is_a_simple_graph_of_n_nodes_numbered_from_0(name):
     graph = make(name, **EXAMPLES[name])
     assert list(graph) == list(range(EXAMPLES[name]["n"]))
@@ -49,9 +49,9 @@ def test_the_example_is_a_simple_graph_of_n_nodes_numbered_from_0(name):
     assert example_graph(name).num_nodes == EXAMPLES[name]["n"]
 
 
-@pytest.mark.parametrize("name", generators.names())
+@pytest.mark.parametrize("name", GENERATORS.names())
 def test_it_says_what_it_does(name):
-    function = generators[name]
+    function = GENERATORS[name]
     assert function.__name__ == f"{name}_graph"
     assert inspect.getdoc(function)
 
@@ -63,7 +63,7 @@ def test_the_seed_alone_decides(name):
     assert set(one.edges) == set(same.edges) != set(other.edges)
 
 
-@pytest.mark.parametrize("name", generators.names())
+@pytest.mark.parametrize("name", GENERATORS.names())
 @pytest.mark.parametrize("n", [0, -1, 2.5, True, None])
 def test_n_must_count_nodes(name, n):
     with pytest.raises(ValueError, match="n must be a whole number"):

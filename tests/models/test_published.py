@@ -11,7 +11,7 @@ import pytest
 import relmp
 from relmp.graphs import RelationalGraph, create_graph, sample_graphs
 from relmp.graphs.space.design_space import PROBABILITIES, degrees
-from relmp.models import count_flops, count_parameters, create_model, models
+from relmp.models import MODELS, count_flops, count_parameters, create_model
 from relmp.models.budget import match_widths, matched_options
 
 CONSTANTS = {
@@ -34,7 +34,7 @@ def classes(name: str) -> int:
 
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_budgets_of_the_paper_by_arithmetic(name: str) -> None:
-    cls: Any = models[name]
+    cls: Any = MODELS[name]
     assert cls.flops(None, cls.BASELINE_WIDTHS, num_classes=classes(name)) == CONSTANTS[name]
 
 
@@ -79,7 +79,7 @@ RESNET34 = {
 def test_published_resnet34(place: int) -> None:
     graph = sample_graphs(64, 52)[place]
     model = relmp.match_flops("resnet34", graph=graph, num_classes=1000)
-    flops = models["resnet34"].flops(graph, model.widths, num_classes=1000)
+    flops = MODELS["resnet34"].flops(graph, model.widths, num_classes=1000)
     found = model.widths[0], count_parameters(model) / 1e6, flops / 1e9
     assert tuple(round(value, 3) for value in found) == RESNET34[place]
     assert flops >= CONSTANTS["resnet34"]
@@ -92,7 +92,7 @@ def test_all_published_widths_of_resnet34(shared_data: Path) -> None:
     published = read_published([shared_data / "published_results" / "resnet34_imagenet_seed1"])
     rows = published.table.query("epoch == 100")
     assert len(rows) == 53
-    cls: Any = models["resnet34"]
+    cls: Any = MODELS["resnet34"]
     for row in rows.itertuples():
         graph = published.graphs[row.graph_key]
         width = matched_options("resnet34", graph=graph, num_classes=1000)["width"]
@@ -103,7 +103,7 @@ def test_all_published_widths_of_resnet34(shared_data: Path) -> None:
 
 def test_efficientnet_search_passes_through_layers_with_fewer_channels_than_nodes() -> None:
     """Three dense graphs end below 16 channels, where 16 nodes cannot be built; one returns."""
-    cls: Any = models["efficientnet_b0"]
+    cls: Any = MODELS["efficientnet_b0"]
     found = {}
     for graph in (g for g in sample_graphs(16, 48) if g.density > 0.6):
         widths = match_widths(
@@ -134,7 +134,7 @@ def test_narrow_layers_are_counted_over_a_smaller_graph() -> None:
 @pytest.mark.parametrize("name", ["cnn", "resnet18", "resnet34_sep", "resnet50", "small_cnn"])
 def test_other_networks_obey_the_rule(name: str) -> None:
     """What the rule promises of every result, for the graphs of the set of 52."""
-    cls: Any = models[name]
+    cls: Any = MODELS[name]
     count = classes(name)
     baseline = cls.BASELINE_WIDTHS
     budget = cls.flops(None, baseline, num_classes=count)

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import relmp
 from relmp.graphs import RelationalGraph, create_graph
-from relmp.models import ModelConfig, count_flops, count_parameters, create_model, models, to_dense
+from relmp.models import MODELS, ModelConfig, count_flops, count_parameters, create_model, to_dense
 from relmp.models.cnn import CNN
 from relmp.models.resnet import ResNet34, ResNet50
 from relmp.rounds import Message, Round, WeightedMessage
@@ -269,7 +269,7 @@ def test_images_that_do_not_fit_are_named(name: str, shape: tuple[int, ...], mes
         small(name)(torch.zeros(2, *shape))
     if shape[0] == SMALL[name][1][0]:
         with pytest.raises(ValueError, match="halves its input"):
-            models[name].flops(None, models[name].BASELINE_WIDTHS, input_shape=shape)
+            MODELS[name].flops(None, MODELS[name].BASELINE_WIDTHS, input_shape=shape)
 
 
 def test_smallest_images_that_fit() -> None:
@@ -281,7 +281,7 @@ def test_smallest_images_that_fit() -> None:
 
 
 def test_plain_modules_cannot_be_matched() -> None:
-    @models.register("plain")
+    @MODELS.register("plain")
     class Plain(nn.Module):
         def __init__(self, graph: RelationalGraph | None, num_classes: int) -> None:
             super().__init__()
@@ -292,7 +292,7 @@ def test_plain_modules_cannot_be_matched() -> None:
         with pytest.raises(ValueError, match="cannot be matched to a budget, since Plain does not"):
             relmp.match_flops("plain", graph=GRAPH)
     finally:
-        del models._items["plain"]
+        del MODELS._items["plain"]
 
 
 def test_widths_follow_the_first_stage() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from relmp.graphs import create_graph
-from relmp.models import models
+from relmp.models import MODELS
 
 GRAPH = create_graph("ws_flex", n=8, k=3, p=0.3, seed=0)
-NAMES = models.names()
+NAMES = MODELS.names()
 
 # Options that make a model small, and a shape of images that it takes. Widths are no multiples
 # of the nodes, and images are neither square nor powers of two.

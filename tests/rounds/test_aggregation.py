@@ -100,7 +100,7 @@ def test_is_its_definition(name: str) -> None:
     layer = Round(GRAPH, 11, 13, aggr=text, bias=False)
     x = torch.randn(4, 11, requires_grad=True)
     out = layer(x)
-    messages = layer.message_module(None, layer._to_nodes(x)[layer.edge_index[0]])
+    messages = layer.message_module(None, layer.to_nodes(x)[layer.edge_index[0]])
     for node in range(5):
         heard = messages[layer.edge_index[1] == node]
         place = layer.out_partition.slots[node][layer.out_partition.mask[node]]

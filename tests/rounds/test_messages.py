@@ -364,7 +364,7 @@ def test_starts_with_the_variance_that_was_asked_for(name: str) -> None:
     std = torch.full((GRAPH.num_edges,), 0.7)
     message.draw(edges, std)
     x = torch.randn(400, 5 * 40)
-    nodes = layer._to_nodes(x)
+    nodes = layer.to_nodes(x)
     extra = {"edges": edges} if name == "attention" else {}
     messages = message(nodes[edges.target], nodes[edges.source], **extra)
     found = messages.square().mean().sqrt().item()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from relmp.analysis.results import MEASURES, Array, Results
+from relmp.analysis.results import Array, Results
 
 
 @dataclass(frozen=True)

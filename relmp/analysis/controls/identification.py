@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from relmp.analysis.controls.fits import fit_quadratic
 from relmp.analysis.controls.power import measure_noise
@@ -75,9 +74,7 @@ class Identification:
         return "\n".join([_advise_epochs(self), _advise_graphs(self)])
 
 
-def identify_cheaply(
-    results: Results, *, draws: int = _DRAWS, seed: int = 0
-) -> Identification:
+def identify_cheaply(results: Results, *, draws: int = _DRAWS, seed: int = 0) -> Identification:
     """Measure how early, and from how few graphs, the conclusion can be had.
 
     Args:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from relmp.analysis.controls.fits import design
-from relmp.analysis.results import SYMBOLS, Array, Results
+from relmp.analysis.results import SYMBOLS, Array, Results, p_text
 from relmp.analysis.spot.rule import Rule
 from relmp.analysis.spot.sweet_spot import SweetSpot
 
@@ -50,13 +50,11 @@ class NestedFit:
             f"{name.capitalize()} alone explains {self.r2_control:.0%} of the variance between "
             f"graphs, the measures alone {self.r2_measures:.0%}, all together "
             f"{self.r2_both:.0%}: the measures explain {self.partial_r2:.0%} of what "
-            f"{name} leaves (p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'})."
+            f"{name} leaves (p {p_text(self.p_value)})."
         )
 
 
-def fit_nested(
-    results: Results, control: str = "density", *, seed: int = 0
-) -> NestedFit | None:
+def fit_nested(results: Results, control: str = "density", *, seed: int = 0) -> NestedFit | None:
     """Quadratic fits with and without the measures; None where there is nothing to fit.
 
     The complete graph takes no part: it would decide the fit alone.
@@ -125,7 +123,7 @@ class Matched:
     inside: int
 
     def __str__(self) -> str:
-        p = "< 0.01" if self.p_value < 0.01 else f"= {self.p_value:.2f}"
+        p = p_text(self.p_value, digits=2)
         return (
             f"Graphs in the sweet spot are {self.raw:.2f} lower in error than those outside; "
             f"against outside graphs of the same {self.control}, {self.matched:z.2f} lower, where "

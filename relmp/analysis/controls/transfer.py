@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from relmp.analysis.results import Results
-from relmp.analysis.spot.rule import cell_numbers
+from relmp.analysis.spot.rule import cells_of
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,8 @@ def correlate(first: pd.Series, second: pd.Series, names: tuple[str, str]) -> Co
 def bin_means(results: Results, *, complete: bool = True) -> pd.Series:
     """Mean error of the graphs in every bin; the complete graph is a point of its own."""
     sparse = results.sparse
-    columns = [
-        cell_numbers(results, measure, sparse[measure].to_numpy(dtype=np.float64))
-        for measure in results.measures
-    ]
-    keys = [f"{column}, {row}" for column, row in zip(*columns, strict=True)]
+    cells = cells_of(results, results.place(sparse.index))
+    keys = [f"{column}, {row}" for column, row in cells]
     means = sparse["mean"].groupby(keys).mean()
     if complete and len(results.complete):
         means["complete"] = results.complete.mean()

@@ -17,12 +17,12 @@ from relmp.analysis.controls.matching import Matched, NestedFit, fit_nested, mat
 from relmp.analysis.controls.power import Noise, measure_noise, needed_seeds, plan_designs
 from relmp.analysis.controls.selection import Choice, choose_and_judge
 from relmp.analysis.controls.transfer import Correlation, compare_subset
-from relmp.analysis.report.summary import Regions, Summary, compare_regions, summarise
+from relmp.analysis.report.comparison import Comparison, Regions, compare_regions, comparison_of
 from relmp.analysis.results import SYMBOLS, Results, plural
 from relmp.analysis.spot.corners import Corners, bootstrap_corners
 from relmp.analysis.spot.placement import place_graphs
 from relmp.analysis.spot.surface import Surface, smooth_surface
-from relmp.analysis.spot.sweet_spot import SweetSpot, find_sweet_spot
+from relmp.analysis.spot.sweet_spot import SweetSpot, spot_of
 from relmp.graphs import RelationalGraph, sample_graphs
 
 CONTROLS = ("density", "width")
@@ -53,7 +53,7 @@ class Conclusions:
     """
 
     task: str
-    summary: Summary
+    comparison: Comparison
     ten_best: Choice | None
     sweet_spot: SweetSpot
     corrected_spot: SweetSpot
@@ -72,7 +72,7 @@ class Conclusions:
     def sections(self) -> dict[str, list[str]]:
         """The conclusions in plain sentences, under headings."""
         return {
-            "The numbers": self.summary.describe().split("\n"),
+            "The numbers": self.comparison.describe().split("\n"),
             "The sweet spot": self._about_spot(),
             "Is it the measures, or density and width?": self._about_controls(),
             "Could it be had for less?": [
@@ -127,7 +127,7 @@ class Conclusions:
     def _about_controls(self) -> list[str]:
         lines = [str(fit) for fit in self.nested] + [str(match) for match in self.matched]
         if self.noise is not None:
-            share = self.noise.reliability(len(self.summary.seeds))
+            share = self.noise.reliability(len(self.comparison.seeds))
             lines.append(
                 f"Of the variance between graphs' means {share:.0%} comes from the graphs and "
                 f"the rest from the luck of the seeds; no fit can be expected to explain more."
@@ -142,8 +142,8 @@ class Conclusions:
             f"Seeds of a graph deviate by {self.noise.within:.2f}, graphs by "
             f"{self.noise.between:.2f}. To see that one graph is {effect} better than another "
             f"takes {needed_seeds(effect, self.noise.within)} seeds of each (80 % power), and "
-            f"{needed_seeds(effect, self.noise.within, self.summary.graphs)} if that is asked "
-            f"of all {plural(self.summary.graphs, 'graph')}."
+            f"{needed_seeds(effect, self.noise.within, self.comparison.graphs)} if that is asked "
+            f"of all {plural(self.comparison.graphs, 'graph')}."
         ]
 
     def _about_landmarks(self) -> list[str]:
@@ -171,7 +171,7 @@ class Conclusions:
 
 def conclude(results: Results, landmarks: Iterable[RelationalGraph] = ()) -> Conclusions:
     """Everything that is concluded from one task's results."""
-    spot = find_sweet_spot(results)
+    spot = spot_of(results)
     surface = smooth_surface(results)
     noise = measure_noise(results)
     nested = (fit_nested(results, control) for control in CONTROLS)
@@ -179,10 +179,10 @@ def conclude(results: Results, landmarks: Iterable[RelationalGraph] = ()) -> Con
     seeds = [int(seed) for seed in results.block.columns]
     return Conclusions(
         task=results.task,
-        summary=summarise(results),
+        comparison=comparison_of(results),
         ten_best=choose_and_judge(results, top=10, choosing=seeds[:2]) if len(seeds) > 2 else None,
         sweet_spot=spot,
-        corrected_spot=find_sweet_spot(results, correction="tukey"),
+        corrected_spot=spot_of(results, correction="tukey"),
         corners=bootstrap_corners(results, spot),
         regions=compare_regions(results, spot),
         slices={measure: fit_slice(results, measure) for measure in results.measures},

@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 from relmp.analysis.controls.fits import fit_slice, slice_of
 from relmp.analysis.controls.identification import EarlyEpoch
 from relmp.analysis.controls.transfer import bin_means
-from relmp.analysis.report.summary import Summary
+from relmp.analysis.report.comparison import Comparison
 from relmp.analysis.results import SYMBOLS, Array, Results
-from relmp.analysis.spot.rule import cell_numbers, grid_of
+from relmp.analysis.spot.rule import cells_of, grid_of
 from relmp.analysis.spot.surface import Surface
 from relmp.analysis.spot.sweet_spot import SweetSpot
 
@@ -90,7 +90,7 @@ def plot_slices(results: Results) -> Figure:
     return figure
 
 
-def plot_best(summary: Summary, task: str) -> Figure:
+def plot_best(summary: Comparison, task: str) -> Figure:
     """The best graphs against the complete graph, with deviations and n."""
     figure, axes = _figure()
     bars = [("lowest mean", summary.lowest[1]), ("lowest mean\n+ deviation", summary.cautious[1])]
@@ -177,10 +177,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 def _heat_map(figure: Figure, axes: Axes, results: Results, fineness: int) -> None:
     graphs = results.graphs
-    column, row = (
-        cell_numbers(results, measure, graphs[measure].to_numpy(dtype=np.float64), fineness)
-        for measure in results.measures
-    )
+    column, row = cells_of(results, results.place(graphs.index), fineness).T
     (x0, dx), (y0, dy) = (grid_of(results, measure) for measure in results.measures)
     means = graphs["mean"].groupby([row, column]).mean()
     image: Array = np.full((row.max() + 1, column.max() + 1), np.nan)

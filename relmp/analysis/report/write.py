@@ -13,11 +13,11 @@ from relmp.analysis.controls.best_over import best_over as choose_best_over
 from relmp.analysis.controls.transfer import compare_tasks
 from relmp.analysis.report.conclusions import Conclusions, as_json, conclude
 from relmp.analysis.report.figures import (
+    map_of,
     plot_best,
     plot_epochs,
     plot_slices,
     plot_surface,
-    plot_sweet_spot,
     plot_tasks,
 )
 from relmp.analysis.report.output import OutputFolder
@@ -98,12 +98,12 @@ def analyse(
 
 def _figures(results: Results, conclusions: Conclusions) -> Iterator[tuple[str, Figure]]:
     spot, landmarks = conclusions.sweet_spot, conclusions.landmarks
-    yield "sweet_spot", plot_sweet_spot(results, spot, landmarks=landmarks)
+    yield "sweet_spot", map_of(results, spot, landmarks=landmarks)
     if len(results.sparse) > 100:  # the paper's resolutions of 449 and 3,942 graphs
-        yield "map_thirds", plot_sweet_spot(results, spot, fineness=3)
-        yield "map_ninths", plot_sweet_spot(results, spot, fineness=9)
+        yield "map_thirds", map_of(results, spot, fineness=3)
+        yield "map_ninths", map_of(results, spot, fineness=9)
     yield "slices", plot_slices(results)
-    yield "best", plot_best(conclusions.summary, results.task)
+    yield "best", plot_best(conclusions.comparison, results.task)
     if conclusions.surface is not None:
         yield "surface", plot_surface(results, conclusions.surface, spot)
     if conclusions.identification.epochs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from relmp.analysis.results import SYMBOLS, Results
 from relmp.analysis.spot.rule import Rule

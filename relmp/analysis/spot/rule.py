@@ -47,11 +47,7 @@ class Rule:
         block = results.compared
         points = results.place(block.index)
         names = ("column", "row")
-        columns = [
-            cell_numbers(results, measure, points[:, axis])
-            for axis, measure in enumerate(results.measures)
-        ]
-        grouped = pd.DataFrame(dict(zip(names, columns, strict=True))).groupby(list(names))
+        grouped = pd.DataFrame(cells_of(results, points), columns=names).groupby(list(names))
         bins = grouped.size().rename("graphs").reset_index()
         for name, measure in zip(names, results.measures, strict=True):
             low, width = grid_of(results, measure)
@@ -93,10 +89,22 @@ class Rule:
         return np.array([self.centres[kept].min(axis=0), self.centres[kept].max(axis=0)])
 
 
+def cells_of(results: Results, points: Array, fineness: int = 1) -> npt.NDArray[np.int64]:
+    """The cell that each of the ``points [m, 2]`` of the map lies in, ``[m, 2]``.
+
+    There are ``fineness`` cells a bin along each measure.
+    """
+    columns = [
+        cell_numbers(results, measure, points[:, axis], fineness)
+        for axis, measure in enumerate(results.measures)
+    ]
+    return np.stack(columns, axis=1)
+
+
 def cell_numbers(
     results: Results, measure: str, values: Array, fineness: int = 1
 ) -> npt.NDArray[np.int64]:
-    """The number of the cell that each value lies in, ``fineness`` cells a bin.
+    """The number of the cell that each value of one measure lies in.
 
     A value on an edge belongs to the cell above, whatever its last bit is, but one on the top
     edge of a bounded measure (C = 1) to the last cell.

@@ -16,7 +16,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from threadpoolctl import threadpool_limits
 
 from relmp.analysis.results import Array, Results
-from relmp.analysis.spot.rule import cell_numbers
+from relmp.analysis.spot.rule import cells_of
 
 _MOST_POINTS = 250  # the fit takes the cube of their number; more graphs are averaged in cells
 
@@ -54,9 +54,7 @@ class Surface:
         return None if np.isnan(mean) else (float(mean), float(deviation))
 
 
-def smooth_surface(
-    results: Results, *, resolution: int = 60, seed: int = 0
-) -> Surface | None:
+def smooth_surface(results: Results, *, resolution: int = 60, seed: int = 0) -> Surface | None:
     """Fit a Gaussian process to the graphs' mean errors over the two measures.
 
     Its kernel is a constant times a squared exponential with a length for each measure, and
@@ -137,13 +135,7 @@ def _points(results: Results) -> tuple[Array, Array, Array]:
 def _cells(results: Results, places: Array) -> npt.NDArray[np.int64]:
     """The cell of each graph, ``[graphs, 2]``: the smallest cells that are few enough."""
     for fineness in (3, 2, 1):
-        cells = np.stack(
-            [
-                cell_numbers(results, measure, places[:, axis], fineness)
-                for axis, measure in enumerate(results.measures)
-            ],
-            axis=1,
-        )
+        cells = cells_of(results, places, fineness)
         if len(np.unique(cells, axis=0)) <= _MOST_POINTS:
             break
     return cells

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from relmp.analysis.results import MEASURES, SYMBOLS, Array, Results, plural
+from relmp.analysis.results import MEASURES, SYMBOLS, Array, Results, p_text, plural
 from relmp.analysis.spot.dependence import dependence
 from relmp.analysis.spot.rule import Rule
 
@@ -93,7 +93,7 @@ class SweetSpot:
             f"Sweet spot: {spans}. {self.bins['kept'].sum()} of "
             f"{plural(len(self.bins), 'bin', 'be')} {rule} (one-tailed t-test over "
             f"{plural(int(self.bins['seeds'].max()), 'seed')}, p >= {self.alpha}); errors depend "
-            f"on the measures (p {_p(self.p_dependence)})."
+            f"on the measures (p {p_text(self.p_dependence)})."
         )
 
     def _range(self, measure: str) -> Range | None:
@@ -184,12 +184,8 @@ def _evidence(results: Results, bins: pd.DataFrame) -> tuple[float, str]:
     if p > EVIDENCE:
         return p, (
             f"errors do not depend on {names} beyond chance (permutation test over "
-            f"{len(block)} graphs, p {_p(p)}, level {EVIDENCE})."
+            f"{len(block)} graphs, p {p_text(p)}, level {EVIDENCE})."
         )
     if bins["kept"].all():
         return p, f"none of the {len(bins)} bins is worse than the best one."
     return p, ""
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

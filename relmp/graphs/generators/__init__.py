@@ -2,21 +2,21 @@
 
 from relmp.graphs.generators import classic, expanders, random_graphs, small_worlds, structured
 from relmp.graphs.generators.create import (
+    GENERATORS,
     Generator,
     check_nodes,
     check_range,
     create_graph,
-    generators,
 )
 
 __all__ = [
+    "GENERATORS",
     "Generator",
     "check_nodes",
     "check_range",
     "classic",
     "create_graph",
     "expanders",
-    "generators",
     "random_graphs",
     "small_worlds",
     "structured",

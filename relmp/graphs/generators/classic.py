@@ -9,14 +9,14 @@ import networkx as nx
 
 from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
+    GENERATORS,
     check_node_count,
     check_nodes,
     check_range,
-    generators,
 )
 
 
-@generators.register("complete")
+@GENERATORS.register("complete")
 def complete_graph(n: int) -> nx.Graph[Any]:
     """Every node is joined to every other: the ordinary dense layer, the baseline."""
     check_nodes(n)
@@ -24,7 +24,7 @@ def complete_graph(n: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("cycle")
+@GENERATORS.register("cycle")
 def cycle_graph(n: int) -> nx.Graph[Any]:
     """A ring: every node is joined to the next, the last to the first. n >= 3."""
     check_whole("n", n, 3, meaning="nodes of a ring")
@@ -32,7 +32,7 @@ def cycle_graph(n: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("path")
+@GENERATORS.register("path")
 def path_graph(n: int) -> nx.Graph[Any]:
     """A chain: every node is joined to the next."""
     check_nodes(n)
@@ -40,7 +40,7 @@ def path_graph(n: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("star")
+@GENERATORS.register("star")
 def star_graph(n: int) -> nx.Graph[Any]:
     """Node 0 is joined to all others, and they to nobody else."""
     check_nodes(n)
@@ -48,7 +48,7 @@ def star_graph(n: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("grid")
+@GENERATORS.register("grid")
 def grid_graph(n: int, rows: int | None = None) -> nx.Graph[Any]:
     """A rectangle of nodes, each joined to the next on its four sides.
 
@@ -64,7 +64,7 @@ def grid_graph(n: int, rows: int | None = None) -> nx.Graph[Any]:
     return nx.convert_node_labels_to_integers(grid)
 
 
-@generators.register("torus")
+@GENERATORS.register("torus")
 def torus_graph(n: int, rows: int | None = None) -> nx.Graph[Any]:
     """A rectangle of nodes whose opposite sides are joined, so that all have four neighbours.
 
@@ -97,7 +97,7 @@ def _rows(n: int, rows: int | None, least: int) -> int:
     return rows
 
 
-@generators.register("hypercube")
+@GENERATORS.register("hypercube")
 def hypercube_graph(n: int) -> nx.Graph[Any]:
     """Nodes are joined when their numbers differ in one binary digit. n is a power of two."""
     check_node_count(n, lambda m: m.bit_count() == 1, "A hypercube has 2, 4, 8, ... nodes")
@@ -107,7 +107,7 @@ def hypercube_graph(n: int) -> nx.Graph[Any]:
     return nx.convert_node_labels_to_integers(cube)
 
 
-@generators.register("tree")
+@GENERATORS.register("tree")
 def tree_graph(n: int, branching: int = 2) -> nx.Graph[Any]:
     """A tree filled row by row, every node with up to ``branching`` children."""
     check_nodes(n)
@@ -116,7 +116,7 @@ def tree_graph(n: int, branching: int = 2) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("harary")
+@GENERATORS.register("harary")
 def harary_graph(n: int, k: float) -> nx.Graph[Any]:
     """The graph of mean degree k that takes the most removals of nodes to fall apart.
 

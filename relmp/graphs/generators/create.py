@@ -21,7 +21,7 @@ Generator = Callable[..., "nx.Graph[Any]"]
 Seed = int | random.Random | None
 """An integer, or a ``random.Random`` to go on with."""
 
-generators: Registry[Generator] = Registry("graph generator")
+GENERATORS: Registry[Generator] = Registry("graph generator")
 
 
 def create_graph(generator: str | Generator, *, name: str = "", **params: Any) -> RelationalGraph:
@@ -30,7 +30,7 @@ def create_graph(generator: str | Generator, *, name: str = "", **params: Any) -
     ``create_graph("ws_flex", n=64, k=8.5, p=0.2, seed=3)``
 
     Args:
-        generator: A registered name (``relmp.graphs.generators.names()``), or any function
+        generator: A registered name (``relmp.graphs.GENERATORS.names()``), or any function
             that returns a networkx graph.
         name: Name of the result; the call itself by default.
         **params: The generator's own arguments. Its ``seed`` alone decides what is drawn:
@@ -39,7 +39,7 @@ def create_graph(generator: str | Generator, *, name: str = "", **params: Any) -
     Raises:
         ValueError: If the name is unknown, or an argument is missing, unknown or out of range.
     """
-    function = generators[generator] if isinstance(generator, str) else generator
+    function = GENERATORS[generator] if isinstance(generator, str) else generator
     label = generator if isinstance(generator, str) else getattr(generator, "__name__", "graph")
     signature = inspect.signature(function)
     try:

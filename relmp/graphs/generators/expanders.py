@@ -16,17 +16,17 @@ import numpy as np
 
 from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
+    GENERATORS,
     Seed,
     check_node_count,
     generator_of,
-    generators,
     until_connected,
 )
 
 Matrix = tuple[int, int, int, int]
 
 
-@generators.register("random_regular")
+@GENERATORS.register("random_regular")
 def random_regular_graph(n: int, d: int, seed: Seed = None, *, tries: int = 100) -> nx.Graph[Any]:
     """A graph drawn among those in which every node has d neighbours; connected.
 
@@ -49,7 +49,7 @@ def random_regular_graph(n: int, d: int, seed: Seed = None, *, tries: int = 100)
     return until_connected(lambda rng: nx.random_regular_graph(d, n, seed=rng), seed, tries, call)
 
 
-@generators.register("ramanujan")
+@GENERATORS.register("ramanujan")
 def ramanujan_graph(n: int, d: int, seed: Seed = None, *, tries: int = 1000) -> nx.Graph[Any]:
     """A d-regular Ramanujan graph: random regular graphs are drawn until one is.
 
@@ -88,7 +88,7 @@ def is_ramanujan(graph: nx.Graph[Any]) -> bool:
     return bool((others <= 2 * math.sqrt(max(d - 1, 0)) + 1e-9).all())
 
 
-@generators.register("margulis")
+@GENERATORS.register("margulis")
 def margulis_graph(n: int) -> nx.Graph[Any]:
     """The Margulis-Gabber-Galil expander on the pairs (x, y) modulo sqrt(n).
 
@@ -112,7 +112,7 @@ def margulis_graph(n: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("paley")
+@GENERATORS.register("paley")
 def paley_graph(n: int) -> nx.Graph[Any]:
     """Numbers modulo n, joined where their difference is a square; n prime, n = 1 modulo 4.
 
@@ -134,7 +134,7 @@ def paley_graph(n: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("lps")
+@GENERATORS.register("lps")
 def lps_graph(n: int, d: int) -> nx.Graph[Any]:
     """The Ramanujan graph of Lubotzky, Phillips and Sarnak, where it exists.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from relmp.graphs.generators import create_graph, generators
+from relmp.graphs.generators import GENERATORS, create_graph
 from relmp.graphs.relational_graph import RelationalGraph
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -46,7 +46,7 @@ def example_graph(name: str) -> RelationalGraph:
     Raises:
         ValueError: If the generator is unknown, or has no example.
     """
-    _ = generators[name]
+    _ = GENERATORS[name]
     if name not in EXAMPLES:
         raise ValueError(f"There is no example of '{name}'; give its parameters.")
     return create_graph(name, **EXAMPLES[name])

@@ -8,16 +8,16 @@ import networkx as nx
 
 from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
+    GENERATORS,
     Seed,
     check_nodes,
     check_range,
     generator_of,
-    generators,
     until_connected,
 )
 
 
-@generators.register("erdos_renyi")
+@GENERATORS.register("erdos_renyi")
 def erdos_renyi_graph(n: int, p: float, seed: Seed = None, *, tries: int = 100) -> nx.Graph[Any]:
     """Every pair of nodes is joined with probability p; connected.
 
@@ -39,7 +39,7 @@ def erdos_renyi_graph(n: int, p: float, seed: Seed = None, *, tries: int = 100) 
     return until_connected(lambda rng: nx.gnp_random_graph(n, p, seed=rng), seed, tries, call)
 
 
-@generators.register("barabasi_albert")
+@GENERATORS.register("barabasi_albert")
 def barabasi_albert_graph(n: int, m: int, seed: Seed = None) -> nx.Graph[Any]:
     """Nodes arrive one by one and link to m that are there, preferring those with many links.
 
@@ -60,7 +60,7 @@ def barabasi_albert_graph(n: int, m: int, seed: Seed = None) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("powerlaw_cluster")
+@GENERATORS.register("powerlaw_cluster")
 def powerlaw_cluster_graph(n: int, m: int, p: float, seed: Seed = None) -> nx.Graph[Any]:
     """Barabasi-Albert with triangles: a link is followed by one to a neighbour of its end.
 
@@ -83,7 +83,7 @@ def powerlaw_cluster_graph(n: int, m: int, p: float, seed: Seed = None) -> nx.Gr
     return graph
 
 
-@generators.register("stochastic_block")
+@GENERATORS.register("stochastic_block")
 def stochastic_block_graph(
     n: int, blocks: int, p_in: float, p_out: float, seed: Seed = None, *, tries: int = 100
 ) -> nx.Graph[Any]:
@@ -124,7 +124,7 @@ def stochastic_block_graph(
     return until_connected(draw, seed, tries, call)
 
 
-@generators.register("random_geometric")
+@GENERATORS.register("random_geometric")
 def random_geometric_graph(
     n: int, radius: float, seed: Seed = None, *, tries: int = 100
 ) -> nx.Graph[Any]:
@@ -150,7 +150,7 @@ def random_geometric_graph(
     )
 
 
-@generators.register("random_directed")
+@GENERATORS.register("random_directed")
 def random_directed_graph(
     n: int, p: float, seed: Seed = None, *, tries: int = 100
 ) -> nx.DiGraph[Any]:
@@ -175,7 +175,7 @@ def random_directed_graph(
     return graph
 
 
-@generators.register("random_in_regular")
+@GENERATORS.register("random_in_regular")
 def random_in_regular_graph(n: int, k: int, seed: Seed = None) -> nx.DiGraph[Any]:
     """Every node hears k others, drawn at random: a directed graph of constant fan-in.
 

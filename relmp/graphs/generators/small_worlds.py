@@ -9,15 +9,15 @@ import networkx as nx
 
 from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
+    GENERATORS,
     Seed,
     check_nodes,
     check_range,
-    generators,
     until_connected,
 )
 
 
-@generators.register("ws_flex")
+@GENERATORS.register("ws_flex")
 def ws_flex_graph(
     n: int, k: float, p: float, seed: Seed = None, *, tries: int = 100
 ) -> nx.Graph[Any]:
@@ -73,7 +73,7 @@ def _ws_flex_once(n: int, k: float, p: float, rng: random.Random) -> nx.Graph[An
     return graph
 
 
-@generators.register("ring_lattice")
+@GENERATORS.register("ring_lattice")
 def ring_lattice_graph(n: int, k: float) -> nx.Graph[Any]:
     """A ring in which every node is joined to the k / 2 nodes on either side.
 
@@ -92,7 +92,7 @@ def ring_lattice_graph(n: int, k: float) -> nx.Graph[Any]:
     return ws_flex_graph(n, k, 0, 0)
 
 
-@generators.register("watts_strogatz")
+@GENERATORS.register("watts_strogatz")
 def watts_strogatz_graph(
     n: int, k: int, p: float, seed: Seed = None, *, tries: int = 100
 ) -> nx.Graph[Any]:

@@ -10,13 +10,13 @@ import networkx as nx
 
 from relmp.checks import check_whole
 from relmp.graphs.generators.create import (
+    GENERATORS,
     check_node_count,
     check_nodes,
-    generators,
 )
 
 
-@generators.register("group")
+@GENERATORS.register("group")
 def group_graph(n: int, groups: int) -> nx.Graph[Any]:
     """Separate cliques of equal size: the blocks of a group convolution.
 
@@ -36,7 +36,7 @@ def group_graph(n: int, groups: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("caveman")
+@GENERATORS.register("caveman")
 def caveman_graph(n: int, caves: int) -> nx.Graph[Any]:
     """Cliques in a ring: one edge of each is replaced by an edge to the next clique.
 
@@ -60,7 +60,7 @@ def caveman_graph(n: int, caves: int) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("monarch")
+@GENERATORS.register("monarch")
 def monarch_graph(n: int, rows: int | None = None) -> nx.Graph[Any]:
     """Nodes in a rectangle; all of a row are joined, and all of a column.
 
@@ -92,7 +92,7 @@ def monarch_graph(n: int, rows: int | None = None) -> nx.Graph[Any]:
     return graph
 
 
-@generators.register("flat_butterfly")
+@GENERATORS.register("flat_butterfly")
 def flat_butterfly_graph(n: int, levels: int | None = None, hubs: int = 0) -> nx.Graph[Any]:
     """Node i is joined to i xor 1, i xor 2, i xor 4, ...; hubs are joined to all.
 

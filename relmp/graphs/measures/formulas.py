@@ -17,7 +17,7 @@ import numpy as np
 
 from relmp.graphs.derived.null_models import degree_preserving_rewire
 from relmp.graphs.edges import links
-from relmp.graphs.measures.view import View, measure_graph, measures
+from relmp.graphs.measures.view import GRAPH_MEASURES, View, measure_graph
 from relmp.graphs.relational_graph import RelationalGraph
 
 if TYPE_CHECKING:
@@ -38,70 +38,70 @@ def measure_graphs(graphs: Iterable[RelationalGraph], names: Iterable[str] = ())
 
     names = tuple(names)
     rows = [{"name": g.name or g.key, "key": g.key, **measure_graph(g, names)} for g in graphs]
-    return pd.DataFrame(rows, columns=["name", "key", *(names or measures.in_order())])
+    return pd.DataFrame(rows, columns=["name", "key", *(names or GRAPH_MEASURES.in_order())])
 
 
-@measures.register("num_nodes")
+@GRAPH_MEASURES.register("num_nodes")
 def num_nodes(view: View) -> float:
     """Number of nodes n."""
     return view.graph.num_nodes
 
 
-@measures.register("num_edges")
+@GRAPH_MEASURES.register("num_edges")
 def num_edges(view: View) -> float:
     """Number of directed edges, self-loops included."""
     return view.graph.num_edges
 
 
-@measures.register("density")
+@GRAPH_MEASURES.register("density")
 def density(view: View) -> float:
     """Edges with self-loops over n squared."""
     return view.graph.density
 
 
-@measures.register("clustering")
+@GRAPH_MEASURES.register("clustering")
 def clustering(view: View) -> float:
     """C: mean local clustering coefficient."""
     return view.graph.clustering
 
 
-@measures.register("path_length")
+@GRAPH_MEASURES.register("path_length")
 def path_length(view: View) -> float:
     """L: average shortest path length."""
     return view.graph.path_length
 
 
-@measures.register("degree_mean")
+@GRAPH_MEASURES.register("degree_mean")
 def degree_mean(view: View) -> float:
     """Mean number of neighbours."""
     return float(view.degrees.mean())
 
 
-@measures.register("degree_std")
+@GRAPH_MEASURES.register("degree_std")
 def degree_std(view: View) -> float:
     """Standard deviation of the number of neighbours."""
     return float(view.degrees.std())
 
 
-@measures.register("degree_min")
+@GRAPH_MEASURES.register("degree_min")
 def degree_min(view: View) -> float:
     """Smallest number of neighbours."""
     return float(view.degrees.min())
 
 
-@measures.register("degree_max")
+@GRAPH_MEASURES.register("degree_max")
 def degree_max(view: View) -> float:
     """Largest number of neighbours."""
     return float(view.degrees.max())
 
 
-@measures.register("diameter")
+@GRAPH_MEASURES.register("diameter")
 def diameter(view: View) -> float:
     """Largest distance between two nodes."""
     return float(view.distances.max())
 
 
-@measures.register("transitivity")
+@GRAPH_MEASURES.register("transitivity")
 def transitivity(view: View) -> float:
     """Share of the paths of two edges, over the whole graph, that are closed to triangles."""
     closed = float(np.einsum("ij,ji->", view.adjacency @ view.adjacency, view.adjacency))
@@ -109,7 +109,7 @@ def transitivity(view: View) -> float:
     return closed / paths if paths else 0.0
 
 
-@measures.register("assortativity")
+@GRAPH_MEASURES.register("assortativity")
 def assortativity(view: View) -> float:
     """Correlation of the degrees at the two ends of an edge."""
     source, target = np.nonzero(view.adjacency)
@@ -120,7 +120,7 @@ def assortativity(view: View) -> float:
     return float(((ends[0] - ends[0].mean()) * (ends[1] - ends[1].mean())).mean()) / spread
 
 
-@measures.register("modularity")
+@GRAPH_MEASURES.register("modularity")
 def modularity(view: View) -> float:
     """Modularity of the communities that the Louvain method finds (seed 0)."""
     if not view.adjacency.any():
@@ -129,7 +129,7 @@ def modularity(view: View) -> float:
     return float(nx.community.modularity(view.networkx, communities))
 
 
-@measures.register("algebraic_connectivity")
+@GRAPH_MEASURES.register("algebraic_connectivity")
 def algebraic_connectivity(view: View) -> float:
     """Second smallest eigenvalue of the Laplacian: 0 for a disconnected graph."""
     if len(view.degrees) < 2:
@@ -138,7 +138,7 @@ def algebraic_connectivity(view: View) -> float:
     return max(0.0, float(np.linalg.eigvalsh(laplacian)[1]))
 
 
-@measures.register("spectral_gap")
+@GRAPH_MEASURES.register("spectral_gap")
 def spectral_gap(view: View) -> float:
     """1 minus the second largest absolute eigenvalue of the random walk.
 
@@ -149,7 +149,7 @@ def spectral_gap(view: View) -> float:
     return max(0.0, 1.0 - float(np.sort(np.abs(view.walk_eigenvalues))[-2]))
 
 
-@measures.register("sigma")
+@GRAPH_MEASURES.register("sigma")
 def sigma(view: View) -> float:
     """Small-world sigma, (C / C_r) / (L / L_r); C_r, L_r of ten graphs of the same degrees.
 
@@ -163,7 +163,7 @@ def sigma(view: View) -> float:
     return view.graph.clustering / random_C * random_L / L
 
 
-@measures.register("omega")
+@GRAPH_MEASURES.register("omega")
 def omega(view: View) -> float:
     """Small-world omega, L_r / L - C / C_l: near -1 a lattice, 0 a small world, 1 random.
 
@@ -187,7 +187,7 @@ def omega(view: View) -> float:
     return random_L / L - view.graph.clustering / lattice.clustering
 
 
-@measures.register("entropy")
+@GRAPH_MEASURES.register("entropy")
 def entropy(view: View) -> float:
     """Entropy rate of the random walk in nats: the sum of d_i log d_i over the sum of d_i."""
     degrees = view.degrees[view.degrees > 0]
@@ -196,7 +196,7 @@ def entropy(view: View) -> float:
     return float((degrees * np.log(degrees)).sum() / degrees.sum())
 
 
-@measures.register("curvature")
+@GRAPH_MEASURES.register("curvature")
 def curvature(view: View) -> float:
     """Mean Ollivier-Ricci curvature of the edges, 1 - W(m_u, m_v).
 
@@ -214,7 +214,7 @@ def curvature(view: View) -> float:
     return float(mean_edge_curvature(view.adjacency.astype(np.bool_), distances))
 
 
-@measures.register("reciprocity")
+@GRAPH_MEASURES.register("reciprocity")
 def reciprocity(view: View) -> float:
     """Share of arcs, self-loops apart, whose opposite is there too; 1 where undirected."""
     source, target = view.graph.edges
@@ -232,7 +232,7 @@ def describe(name: str) -> str:
     Raises:
         ValueError: If the name is unknown.
     """
-    text: Any = measures[name].__doc__
+    text: Any = GRAPH_MEASURES[name].__doc__
     return str(text or "").strip().splitlines()[0] if text else ""
 
 

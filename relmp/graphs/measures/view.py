@@ -97,7 +97,7 @@ class View:
 
 Measure = Callable[[View], float]
 
-measures: Registry[Measure] = Registry("graph measure")
+GRAPH_MEASURES: Registry[Measure] = Registry("graph measure")
 
 
 def measure_graph(graph: Measured, names: Iterable[str] = ()) -> dict[str, float]:
@@ -105,10 +105,13 @@ def measure_graph(graph: Measured, names: Iterable[str] = ()) -> dict[str, float
 
     Args:
         graph: Any relational graph.
-        names: Which measures (``measures.names()`` lists them).
+        names: Which measures (``relmp.graphs.GRAPH_MEASURES.names()`` lists them).
 
     Raises:
         ValueError: If a name is unknown.
     """
     view = View(graph)
-    return {name: float(measures[name](view)) for name in tuple(names) or measures.in_order()}
+    return {
+        name: float(GRAPH_MEASURES[name](view))
+        for name in tuple(names) or GRAPH_MEASURES.in_order()
+    }

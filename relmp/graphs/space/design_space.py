@@ -38,7 +38,8 @@ PROBABILITIES: npt.NDArray[np.float64] = np.linspace(0, 1, 300) ** 2
 SEEDS = 30
 """How many seeds, from 0, every pair of k and p is drawn with."""
 
-_TRIES = 100
+TRIES = 100
+"""How often a graph of a setting is drawn until it is connected."""
 _FIRST_WORDS = 1 << 16  # enough for nearly every graph of 64 nodes
 
 
@@ -171,7 +172,7 @@ def _empty_space(
 
 
 def _key(space: DesignSpace) -> str:
-    digest = hashlib.sha256(f"design-space-1:{space.n}:{_TRIES}".encode())
+    digest = hashlib.sha256(f"design-space-1:{space.n}:{TRIES}".encode())
     for array in (space.k, space.p, space.seeds):
         digest.update(f":{array.size}:".encode() + array.tobytes())
     return digest.hexdigest()[:16]
@@ -203,7 +204,7 @@ def _fill(space: DesignSpace, workers: int, progress: bool) -> None:
         words = kernels.random_words(seed, count)
         while True:
             done += kernels.measure_ws_flex(
-                edges[done:], p[done:], words, _TRIES, rows, C[done:], L[done:]
+                edges[done:], p[done:], words, TRIES, rows, C[done:], L[done:]
             )
             if done == len(p):
                 break

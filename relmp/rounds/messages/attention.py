@@ -64,7 +64,7 @@ class AttentionMessage(Message):
 
     def forward(self, x_i: Tensor, x_j: Tensor, edges: Edges) -> Tensor:
         form, value = self.value.geometry, self.value(None, x_j)
-        score = self.score(form.summary(x_i), form.summary(x_j))
+        score = self.score(form.pooled(x_i), form.pooled(x_j))
         score = F.leaky_relu(score, self.negative_slope)
         share = softmax(score, edges.target, num_nodes=edges.ptr.numel() - 1)
         return form.scaled(value, share)

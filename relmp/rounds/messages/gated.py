@@ -50,7 +50,7 @@ class GatedMessage(Message):
 
     def forward(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         form, value = self.value.geometry, self.value(None, x_j)
-        gate = self.gate(form.summary(x_i), form.summary(x_j)) + self.bias[:, None]
+        gate = self.gate(form.pooled(x_i), form.pooled(x_j)) + self.bias[:, None]
         return form.scaled(value, gate.sigmoid())
 
     def draw(self, edges: Edges, std: Tensor) -> None:

@@ -3,12 +3,13 @@
 from relmp.training.data.dataset import DataSet, Part, Step, plan_epoch
 from relmp.training.data.image_data import ImageData, augmented, channel_statistics
 from relmp.training.data.image_folder import FolderData
-from relmp.training.data.load import datasets, load_data
+from relmp.training.data.load import DATASETS, load_data
 
 from relmp.training.data import mnist1d as mnist1d  # isort: skip  (these register data sets)
 from relmp.training.data import sets as sets  # isort: skip
 
 __all__ = [
+    "DATASETS",
     "DataSet",
     "FolderData",
     "ImageData",
@@ -16,7 +17,6 @@ __all__ = [
     "Step",
     "augmented",
     "channel_statistics",
-    "datasets",
     "load_data",
     "plan_epoch",
 ]

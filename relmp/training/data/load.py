@@ -16,7 +16,7 @@ from relmp.training.data.image_folder import FolderData
 Loader: TypeAlias = Callable[[Path, bool], DataSet]
 """``(folder, download) -> data``."""
 
-datasets: Registry[Loader] = Registry("data set")
+DATASETS: Registry[Loader] = Registry("data set")
 
 
 def load_data(
@@ -47,7 +47,7 @@ def load_data(
         ValueError: If the name is unknown or a number out of its range.
         FileNotFoundError: If the files are not there and ``download`` is False.
     """
-    loaded = datasets[data](Path(folder), download) if isinstance(data, str) else data
+    loaded = DATASETS[data](Path(folder), download) if isinstance(data, str) else data
     if image_size is not None:
         if not isinstance(loaded, FolderData):
             raise ValueError(

@@ -19,7 +19,7 @@ import torch
 
 from relmp.checks import check_whole
 from relmp.training.data.image_data import ImageData, channel_statistics
-from relmp.training.data.load import datasets
+from relmp.training.data.load import DATASETS
 
 Array = npt.NDArray[np.float64]
 
@@ -49,19 +49,19 @@ _SHIFTS = 48
 _SMOOTH_NOISE, _NOISE = 0.25, 0.02
 
 
-@datasets.register("mnist1d")
+@DATASETS.register("mnist1d")
 def load_mnist1d(folder: Path, download: bool) -> ImageData:
     """MNIST-1D with a larger test set: signals of 40 numbers, 4,000 train, 8,000 test."""
     return mnist1d(4_000, 8_000, name="mnist1d")
 
 
-@datasets.register("mnist1d_published")
+@DATASETS.register("mnist1d_published")
 def load_published(folder: Path, download: bool) -> ImageData:
     """MNIST-1D as published: 4,000 train, 1,000 test."""
     return mnist1d(4_000, 1_000, name="mnist1d_published")
 
 
-@datasets.register("mnist1d_large")
+@DATASETS.register("mnist1d_large")
 def load_large(folder: Path, download: bool) -> ImageData:
     """MNIST-1D with ten times the signals to train: 40,000 train, 8,000 test."""
     return mnist1d(40_000, 8_000, name="mnist1d_large")

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from relmp.training.data.image_data import ImageData, channel_statistics
 from relmp.training.data.image_folder import FolderData, find_images
-from relmp.training.data.load import datasets
+from relmp.training.data.load import DATASETS
 
 Parts: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 """Images and labels to train, and to test."""
 
 
-@datasets.register("digits")
+@DATASETS.register("digits")
 def load_digits(folder: Path, download: bool) -> ImageData:
     """1,797 handwritten digits of 8 x 8 pixels, from scikit-learn: 1,437 train, 360 test."""
     from sklearn.datasets import load_digits as load
@@ -37,7 +37,7 @@ def load_digits(folder: Path, download: bool) -> ImageData:
     )
 
 
-@datasets.register("noise")
+@DATASETS.register("noise")
 def load_noise(folder: Path, download: bool) -> ImageData:
     """Random pixels, 3 x 64 x 64, in 10 classes: 256 train, 64 test; to try or time large models.
 
@@ -52,7 +52,7 @@ def load_noise(folder: Path, download: bool) -> ImageData:
     )
 
 
-@datasets.register("fashion_mnist")
+@DATASETS.register("fashion_mnist")
 def load_fashion_mnist(folder: Path, download: bool) -> ImageData:
     """70,000 pictures of clothes, 28 x 28 grey pixels: 60,000 train, 10,000 test.
 
@@ -65,7 +65,7 @@ def load_fashion_mnist(folder: Path, download: bool) -> ImageData:
     return ImageData("fashion_mnist", *parts, 10, (72.94,), (90.02,), class_names=names)
 
 
-@datasets.register("mnist")
+@DATASETS.register("mnist")
 def load_mnist(folder: Path, download: bool) -> ImageData:
     """70,000 handwritten digits, 28 x 28 grey pixels: 60,000 train, 10,000 test.
 
@@ -75,7 +75,7 @@ def load_mnist(folder: Path, download: bool) -> ImageData:
     return ImageData("mnist", *parts, 10, (33.32,), (78.57,))
 
 
-@datasets.register("cifar10")
+@DATASETS.register("cifar10")
 def load_cifar10(folder: Path, download: bool) -> ImageData:
     """60,000 colour photographs of 32 x 32 pixels in 10 classes: 50,000 train, 10,000 test.
 
@@ -85,7 +85,7 @@ def load_cifar10(folder: Path, download: bool) -> ImageData:
     return _cifar("cifar10", "CIFAR10", folder, download, mean, std)
 
 
-@datasets.register("cifar100")
+@DATASETS.register("cifar100")
 def load_cifar100(folder: Path, download: bool) -> ImageData:
     """60,000 colour photographs of 32 x 32 pixels in 100 classes: 50,000 train, 10,000 test.
 
@@ -95,7 +95,7 @@ def load_cifar100(folder: Path, download: bool) -> ImageData:
     return _cifar("cifar100", "CIFAR100", folder, download, mean, std)
 
 
-@datasets.register("svhn")
+@DATASETS.register("svhn")
 def load_svhn(folder: Path, download: bool) -> ImageData:
     """99,289 house numbers, 32 x 32 colour pixels: 73,257 train, 26,032 test.
 
@@ -109,13 +109,13 @@ def load_svhn(folder: Path, download: bool) -> ImageData:
     return ImageData("svhn", *parts, 10, mean, std, shift=4)
 
 
-@datasets.register("folder")
+@DATASETS.register("folder")
 def load_folder(folder: Path, download: bool) -> FolderData:
     """Any folder of images, one subfolder a class; see :func:`find_images`."""
     return find_images(folder)
 
 
-@datasets.register("imagenet")
+@DATASETS.register("imagenet")
 def load_imagenet(folder: Path, download: bool) -> FolderData:
     """ImageNet-1k: 1,281,167 photographs in 1,000 classes, and 50,000 to test.
 

@@ -37,7 +37,7 @@ def share(kernel: Callable[..., None], tasks: int, *arguments: Any) -> None:
     step = max(1, tasks // (threads * PIECES))
     plain = (tuple(part) if isinstance(part, tuple) else part for part in arguments)
     packed = (*plain, np.zeros(1, dtype=np.int64), step, tasks)
-    team = 0 if threads == 1 or _forked else _openmp()
+    team = 0 if threads == 1 or _forked else openmp()
     if team or threads == 1:
         kernel(packed, team, threads)
         return
@@ -50,7 +50,7 @@ def share(kernel: Callable[..., None], tasks: int, *arguments: Any) -> None:
 
 
 @cache
-def _openmp() -> int:
+def openmp() -> int:
     """The address of ``GOMP_parallel`` in the OpenMP that PyTorch is linked to; 0 without."""
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:

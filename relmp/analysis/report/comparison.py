@@ -32,7 +32,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Comparison:
     """What a sweep says; any part that it cannot say is None.
 
     Attributes:
@@ -95,17 +95,17 @@ class Summary:
         return "\n".join([*lines, *self.notes])
 
 
-def summarise(table: pd.DataFrame, *, error: str = "test_error") -> Evidence:
+def compare_graphs(table: pd.DataFrame, *, error: str = "test_error") -> Comparison:
     """Honest numbers of one task's results.
 
     Raises:
         ValueError: If a column is missing, no run can be used, or only the complete graph ran.
     """
-    return evidence_of(Results.of(table, error=error))
+    return comparison_of(Results.of(table, error=error))
 
 
-def evidence_of(results: Results) -> Evidence:
-    """What :func:`summarise` says of a table."""
+def comparison_of(results: Results) -> Comparison:
+    """What :func:`compare_graphs` says of a table."""
     sparse = results.sparse
     if sparse.empty:
         raise ValueError(
@@ -129,7 +129,7 @@ def evidence_of(results: Results) -> Evidence:
             "choose it, and its error is likely too low."
         )
     share, interval, surely = _against_complete(results)
-    return Summary(
+    return Comparison(
         graphs=len(sparse),
         seeds=tuple(int(seed) for seed in results.block.columns),
         complete=mean_of(complete) if len(complete) else None,
