@@ -53,7 +53,8 @@ def training_progress(
 
         def on_epoch(record: dict[str, Any]) -> None:
             nonlocal note
-            note = f"test error {record['test_error']:.2f} %"
+            if "test_error" in record:
+                note = f"test error {record['test_error']:.2f} %"
             show_up_to(record["epoch"])
 
         def on_step(done: int, total: int) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from relmp.cli import Sweep, run_recipe
+from relmp.training.config import LoopOptions
 
 NEXT = """
 What this order rests on: weights of deviation 0.01 behind batch norm make the effective learning
@@ -52,7 +53,14 @@ class MainJob(Sweep):
         print(BACK)
 
 
-recipe = MainJob(out="runs/quick", data="mnist1d", width=128, epochs=15, seeds=3)
+recipe = MainJob(
+    out="runs/quick",
+    data="mnist1d",
+    width=128,
+    epochs=15,
+    seeds=3,
+    loop=LoopOptions(evaluate_every=5),
+)
 quick = replace(recipe, out="runs/quick-try", epochs=1, seeds=2, train_size=300)
 
 if __name__ == "__main__":

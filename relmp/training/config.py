@@ -37,6 +37,8 @@ class LoopOptions:
             averaged model is the one that is evaluated and loaded.
         precise_bn: Measure the statistics of batch norm anew over so many training batches
             before every evaluation.
+        evaluate_every: Evaluate after so many epochs, and after the last; records between hold the
+            training error alone.
         channels_last: Keep images and convolutions with the channels last.
         compile: Compile the model (``torch.compile``).
 
@@ -52,6 +54,7 @@ class LoopOptions:
     clip_norm: float | None = None
     ema_decay: float | None = None
     precise_bn: int = 0
+    evaluate_every: int = 1
     channels_last: bool = False
     compile: bool = False
 
@@ -62,6 +65,7 @@ class LoopOptions:
             raise ValueError(f"steps are shares of the epochs, but are {self.steps!r}.") from None
         for name in ("warmup_epochs", "precise_bn"):
             check_whole(name, getattr(self, name), 0)
+        check_whole("evaluate_every", self.evaluate_every, 1)
         check_number("step_factor", self.step_factor, 0, 1)
         check_number("label_smoothing", self.label_smoothing, 0, 1)
         for share in self.steps:

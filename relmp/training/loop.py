@@ -17,8 +17,8 @@ from relmp.training.device import peak_memory, seed_generators
 from relmp.training.state import TrainState
 
 Record: TypeAlias = dict[str, Any]
-"""One epoch: epoch (from 1), lr, train_loss, train_error, those of validation (val_) and test,
-seconds, images_per_second (of training), peak_memory (MiB)."""
+"""One epoch: epoch (from 1), lr, train_loss, train_error, those of validation (val_) and test where
+they were evaluated, seconds, images_per_second (of training), peak_memory (MiB)."""
 
 Pause: TypeAlias = Callable[[], None]
 """Called between steps, where everything may be saved and the run be stopped by raising."""
@@ -70,18 +70,21 @@ def train_epochs(
             state.check_losses()
             trained = len(plan) * len(plan[0].indices)
             speed = trained / state.seconds
-            measure_statistics(state, data, plan[: options.precise_bn])
+            ended = state.epoch + 1
+            evaluated = ended % options.evaluate_every == 0 or ended == config.epochs
+            if evaluated:
+                measure_statistics(state, data, plan[: options.precise_bn])
         record = {
-            "epoch": state.epoch + 1,
+            "epoch": ended,
             "lr": lr,
             "train_loss": float(team.sum(state.losses).double().mean()) / team.size,
             "train_error": 100 * int(team.sum(state.wrong)) / trained,
         }
         for part, prefix in EVALUATED:
-            if data.size(part):
+            if evaluated and data.size(part):
                 found = evaluate(state, data, part, pause=pause)
                 record |= {f"{prefix}_{name}": value for name, value in found.items()}
-        if not math.isfinite(record["test_loss"]):
+        if evaluated and not math.isfinite(record["test_loss"]):
             state.fail(f"The test loss became {record['test_loss']} after the update", state.step)
         record["seconds"] = state.seconds
         record["images_per_second"] = speed

@@ -278,6 +278,22 @@ def test_precise_statistics_are_the_means_over_batches() -> None:
     assert norm.momentum == 0.1
 
 
+def test_evaluation_no_oftener_than_asked() -> None:
+    data, models = images(train=64), [Convolutions(), Convolutions()]
+    models[1].load_state_dict(models[0].state_dict())
+    often, seldom = (
+        relmp.train(model, data, epochs=5, batch_size=16, evaluate_every=every)
+        for model, every in zip(models, (1, 2), strict=True)
+    )
+    assert seldom["test_error"].isna().tolist() == [True, False, True, False, False]
+    rows = [1, 3, 4]
+    for column in ("test_error", "test_loss"):
+        assert seldom[column][rows].tolist() == often[column][rows].tolist()
+    assert seldom["train_loss"].tolist() == often["train_loss"].tolist()
+    for one, other in zip(*(model.state_dict().values() for model in models), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_dropout_is_drawn_anew_in_every_step_and_alike_in_every_run() -> None:
     data = images()
     settings: dict[str, Any] = {"epochs": 2, "batch_size": 16}

@@ -94,11 +94,11 @@ def identify_cheaply(results: Results, *, draws: int = _DRAWS, seed: int = 0) ->
 def _early_epochs(results: Results) -> list[EarlyEpoch]:
     final = results.graphs["mean"]
     sparse = results.sparse.index
-    curves = results.curves.groupby(["epoch", "graph_key"])[results.error].mean()
+    curves = results.curves.groupby(["epoch", "graph_key"])[results.error].mean().dropna()
     epochs = curves.index.unique("epoch")
     found = []
     for epoch in epochs[epochs < results.runs["epoch"].iloc[0]]:
-        early = curves[epoch].dropna()
+        early = curves[epoch]
         names = (f"epoch {epoch}", f"epoch {results.runs['epoch'].iloc[0]}")
         shared = early.index.intersection(sparse)
         graphs = correlate(early[shared], final, names)

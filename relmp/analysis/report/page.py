@@ -105,12 +105,12 @@ def _graphs(
 
 
 def _curves(results: Results) -> dict[str, dict[str, list[float]]]:
-    """Mean train and test error by epoch, where there is more than one epoch."""
+    """Mean train and test error by evaluated epoch, where there is more than one epoch."""
     wanted = dict.fromkeys(("train_error", results.error))  # once, where they are the same
     columns = [c for c in wanted if c in results.curves.columns]
     if results.curves["epoch"].nunique() < 2:
         return {}
-    means = results.curves.groupby(["graph_key", "epoch"])[columns].mean().round(4)
+    means = results.curves.groupby(["graph_key", "epoch"])[columns].mean().dropna().round(4)
     return {
         str(key): {
             "epoch": rows.index.get_level_values("epoch").tolist(),
