@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
+from relmp.checks import check_whole
+from relmp.claim import Watch
 from relmp.graphs import RelationalGraph
 from relmp.machine import cores
-from relmp.progress import Advance, progress
+from relmp.progress import progress
+from relmp.sweep.engines import ENGINES, Event, run_here, run_in_pool, run_on_ray
+from relmp.sweep.jobs import Job, Jobs, label_of
 from relmp.sweep.plan import over_graphs
-from relmp.sweep.pool import Event, reason_of, run_in_pool
 from relmp.sweep.store import RunStore, collect
 from relmp.sweep.work import Ready, Source, train_planned
 from relmp.training.device import pick_device
-from relmp.training.folder import RunFolder
 from relmp.training.run import check_fit
 from relmp.training.run_config import RunConfig
 
@@ -40,7 +39,10 @@ def run_sweep(
     data_folder: str | Path = "data",
     download: bool = False,
     device: str | None = None,
+    engine: str = "local",
     workers: int | None = None,
+    shard: str | None = None,
+    retries: int = 0,
     same_code: bool = False,
     show_progress: bool = True,
     **options: Any,
@@ -62,7 +64,7 @@ def run_sweep(
             paper's by default.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
-        device, workers, same_code, show_progress: See :func:`run_plan`.
+        device, engine, workers, shard, retries, same_code, show_progress: See :func:`run_plan`.
         **options: Settings of training and data as those of :func:`relmp.train` (``epochs=``,
             ``lr=``, ``optimizer=``, ...), and options of the model (``message=``, ``aggr=``,
             ...).
@@ -87,7 +89,10 @@ def run_sweep(
         data_folder=data_folder,
         download=download,
         device=device,
+        engine=engine,
         workers=workers,
+        shard=shard,
+        retries=retries,
         same_code=same_code,
         show_progress=show_progress,
         budget=width,
@@ -101,7 +106,10 @@ def run_plan(
     data_folder: str | Path = "data",
     download: bool = False,
     device: str | None = None,
+    engine: str = "local",
     workers: int | None = None,
+    shard: str | None = None,
+    retries: int = 0,
     same_code: bool = False,
     show_progress: bool = True,
     budget: int | None = None,
@@ -109,9 +117,9 @@ def run_plan(
     """Train the runs of a plan, and return the table of all runs in the folder.
 
     Runs that ``out`` already holds are not trained again; a stopped plan goes on with the same
-    call, and several processes that are given the same plan and folder share the work. A run
-    that fails is named, with its traceback in its folder, and the others go on; the next call
-    tries it again.
+    call, and several processes that are given the same plan and folder share the work, on one
+    machine or on many. A run that fails is named, with its traceback in its folder, and the others
+    go on; the next call tries it again.
 
     Args:
         plan: The runs, of :func:`over_graphs`, :func:`grid` or your own.
@@ -119,54 +127,62 @@ def run_plan(
         data_folder: Where the files of data sets lie.
         download: Whether missing files are fetched.
         device: Where to train; a GPU where there is one by default.
+        engine: ``"local"``, processes of this machine; or ``"ray"``, the cluster of
+            ``RAY_ADDRESS``, whose machines see ``out`` under the same path.
         workers: Processes, each with one thread; by default one a core on a CPU, and one on a
             GPU. 0 trains in this process, with one thread too.
+        shard: ``"3/10"`` trains the third of ten parts of the plan; jobs that are given all ten
+            and one folder train the whole.
+        retries: How often a run that fails is tried again before it is given up.
         same_code: Whether messages and models of your own whose code has changed since the
             sweep was started do the same.
         show_progress: Whether progress is shown on the standard error stream.
         budget: Recorded with the sweep, and compared where more runs are added.
 
     Raises:
-        ValueError: If the plan holds a run twice, or the folder was started with others.
+        ValueError: If the plan holds a run twice, an argument is out of range, or the folder was
+            started with others.
         OSError: If the folder cannot be written.
+        RuntimeError: If a Ray cluster cannot be reached, or goes away.
     """
     plan = list(plan)
     _check_plan(plan)
-    source, picked = Source(str(data_folder), download), str(pick_device(device))
+    check_whole("retries", retries, 0)
+    if engine not in ENGINES:
+        raise ValueError(f"Unknown engine '{engine}'; choose one of {', '.join(ENGINES)}.")
+    part = shard_of(plan, shard)
+    source, picked = Source(str(Path(data_folder).resolve()), download), str(pick_device(device))
     for run in {(run.data, run.model.name): run for run in reversed(plan)}.values():
         check_fit(run.model.create(), source.load(run.data))  # before anything is written
-    store = RunStore(Path(out))
+    store = RunStore(Path(out).resolve())
     store.start(plan, budget, same_code=same_code)
-    folders = store.folders(plan)
-    total = sum(run.training.epochs for run in plan)
-    with progress(f"{len(plan)} runs, epochs", total, show=show_progress) as advance:
-        pending = []
-        for run in plan:
-            done = _epochs_done(folders[run.key])
-            advance(done)
-            if done < run.training.epochs:
-                pending.append(_Job(run, folders[run.key]))
-        if pending:
+    folders = store.folders(part)
+    total = sum(run.training.epochs for run in part)
+    with progress(f"{len(part)} runs, epochs", total, show=show_progress) as advance:
+        jobs = Jobs([Job(run, folders[run.key]) for run in part], advance, retries)
+        if jobs.pending:
             number = workers
-            if number is None:
+            if number is None and engine == "local":
                 number = cores() if picked == "cpu" else 1
-            _train_all(pending, number, (source, picked, same_code), advance)
+            _train_all(jobs, engine, number, (source, picked, same_code))
     return collect(out)
 
 
-@dataclass(frozen=True)
-class _Job:
-    run: RunConfig
-    folder: RunFolder
+def shard_of(plan: Sequence[RunConfig], shard: str | None) -> list[RunConfig]:
+    """The part of a plan that ``"3/10"`` names: every tenth run, from the third.
 
-    @property
-    def label(self) -> str:
-        graph = self.run.model.graph
-        name = "no graph" if graph is None else graph.name or graph.key
-        return f"{name}, seed {self.run.training.seed}"
-
-    def task(self, settings: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (self.folder.path, self.run.to_dict(), *settings)
+    Raises:
+        ValueError: If the text names no part.
+    """
+    if shard is None:
+        return list(plan)
+    number, _, count = shard.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ValueError(
+            f"shard is written part/parts, such as 3/10, with a part from 1 to parts, but is "
+            f"'{shard}'."
+        )
+    return list(plan[int(number) - 1 :: int(count)])
 
 
 def _check_plan(plan: list[RunConfig]) -> None:
@@ -176,90 +192,48 @@ def _check_plan(plan: list[RunConfig]) -> None:
     for run in plan:
         if run.key in seen:
             raise ValueError(
-                f"The plan holds the run {run.key} twice ({_Job(run, RunFolder(Path())).label}); "
-                f"list every run once."
+                f"The plan holds the run {run.key} twice ({label_of(run)}); list every run once."
             )
         seen[run.key] = run
 
 
-def _epochs_done(folder: RunFolder) -> int:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return len(folder.records())
-    except ValueError:
-        return 0  # said where it is trained
+def _train_all(jobs: Jobs, engine: str, workers: int | None, settings: tuple[Any, ...]) -> None:
+    watch = Watch()
+    while jobs.pending:
+        handed = jobs.hand_out()
+        for event in _events(handed, engine, workers, settings):
+            jobs.take(event, handed[event.task])
+        # Other processes have these in hand; wait for one, or do what they leave.
+        while jobs.busy and not jobs.pending:
+            for job in jobs.busy:
+                watch.free_abandoned(job.folder.path)
+            jobs.free_again()
+            if not jobs.pending:
+                time.sleep(BUSY_SECONDS)
+    jobs.warn_of_failures(stacklevel=4)
 
 
-def _train_all(jobs: list[_Job], workers: int, settings: tuple[Any, ...], advance: Advance) -> None:
-    failed: list[tuple[_Job, str]] = []
-    total = len(jobs)
-    while jobs:
-        busy = []
-        for event in _events(jobs, workers, settings):
-            job = jobs[event.task]
-            if event.kind == "progress":
-                advance()
-            elif event.kind == "busy":
-                busy.append(job)
-            elif event.kind == "failed":
-                failed.append((job, event.reason))
-                if job.folder.failure() is None:  # its process had no time to
-                    job.folder.note_failure(event.details)
-        # Another process has these in hand; wait for it, or do what it leaves.
-        while (jobs := [job for job in busy if not job.folder.is_locked()]) == [] and busy:
-            time.sleep(BUSY_SECONDS)
-        jobs += [job for job in busy if job not in jobs]
-    if failed:
-        first, reason = failed[0]
-        others = [job.label for job, _ in failed[1:4]]
-        more = f"; also {'; '.join(others)}" if others else ""
-        more += f" and {len(failed) - 4} more" if len(failed) > 4 else ""
-        warnings.warn(
-            f"{len(failed)} of {total} runs failed and are not in the table; the first, "
-            f"{first.label}: {reason} (the traceback is in '{first.folder.path / 'failure.txt'}')"
-            f"{more}",
-            stacklevel=4,
-        )
-
-
-def _events(jobs: list[_Job], workers: int, settings: tuple[Any, ...]) -> Iterator[Event]:
+def _events(
+    jobs: list[Job], engine: str, workers: int | None, settings: tuple[Any, ...]
+) -> Iterator[Event]:
     tasks = [job.task(settings) for job in jobs]
     if workers == 0:
-        yield from _in_this_process(tasks)
+        yield from run_here(train_planned, tasks)
         return
     described = [job.run.model.plain_options().get("message") for job in jobs]
     messages = tuple(sorted({message for message in described if message is not None}))
+    if engine == "ray":
+        on_gpu = 0.0 if settings[1] == "cpu" else 1.0
+        yield from run_on_ray(
+            workers, train_planned, tasks, ready=Ready(messages),
+            steps=lambda number: jobs[number].epochs_done(), gpus=on_gpu,
+        )  # fmt: skip
+        return
     in_script = any(message.startswith("__main__:") for message in messages)
     try:
         yield from run_in_pool(
-            workers, train_planned, tasks, needs_script=in_script, ready=Ready(messages)
+            workers or 1, train_planned, tasks, needs_script=in_script, ready=Ready(messages)
         )
     except RuntimeError as error:
         warnings.warn(f"{error} The sweep runs in this process alone.", stacklevel=5)
-        yield from _in_this_process(tasks)
-
-
-def _in_this_process(tasks: list[tuple[Any, ...]]) -> Iterator[Event]:
-    with _one_thread():
-        for number, task in enumerate(tasks):
-            steps: list[Event] = []
-            try:
-                train_planned(lambda: steps.append(Event(number, "progress")), *task)  # noqa: B023
-                yield from steps
-                yield Event(number, "done")
-            except BlockingIOError:
-                yield Event(number, "busy")
-            except (Exception, SystemExit) as error:
-                yield Event(number, "failed", reason_of(error), repr(error))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As in a worker, so that the same sweep gives the same numbers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        yield from run_here(train_planned, tasks)

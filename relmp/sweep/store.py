@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from filelock import FileLock
 from relmp.files import read_json, write_text
 from relmp.graphs import RelationalGraph
 from relmp.models import ModelConfig
+from relmp.sweep.saved import PLAN_FILE, joined, read_plan, write_plan
 from relmp.training.config import DataConfig, TrainConfig
 from relmp.training.folder import CONFIG, RunFolder, bare, changed_code, json_lines
 from relmp.training.run_config import RunConfig
@@ -72,6 +74,7 @@ class RunStore:
             text = json_lines({**described, "code": code})
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 write_text(file, text)
+            write_plan(self.path / PLAN_FILE, joined([*self._plans(), plan]))
 
     def _compare(
         self, found: Mapping[str, Any], here: Mapping[str, Any], new_axes: set[str]
@@ -93,6 +96,24 @@ class RunStore:
                 f"'{self.path}' was started with other settings ({'; '.join(sorted(differing))}); "
                 f"use the same, or another folder."
             )
+
+    def _plans(self) -> Iterator[list[RunConfig]]:
+        """The plans that were started here before."""
+        with suppress(FileNotFoundError):
+            yield read_plan(self.path / PLAN_FILE)
+
+    def plan(self) -> list[RunConfig]:
+        """The runs that the folder is for, those that are not done yet included.
+
+        Folders of the versions before tell of those only that were begun.
+
+        Raises:
+            FileNotFoundError: If the folder holds no runs.
+            ValueError: If the file of the plan is damaged.
+        """
+        if (self.path / PLAN_FILE).exists():
+            return read_plan(self.path / PLAN_FILE)
+        return [run for _, run in stored_runs(self.path)]
 
     def folders(self, plan: Sequence[RunConfig]) -> dict[str, RunFolder]:
         """The folder of every run of a plan by its key, also of those of the version before."""

@@ -12,7 +12,7 @@ import torch
 
 from relmp.rounds import resolve_message
 from relmp.rounds.execution.cpu_kernel import numba_refusal
-from relmp.sweep.pool import Report
+from relmp.sweep.engines.event import Report
 from relmp.training.config import DataConfig
 from relmp.training.data import DataSet
 from relmp.training.folder import RunFolder

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
+from relmp.claim import claimed, is_claimed, require_claim
 from relmp.files import atomic_write, read_json, remove_parts, write_text
 from relmp.training.loop import Record
 from relmp.training.run_config import FORMAT, RunConfig
@@ -44,22 +44,12 @@ class RunFolder:
             BlockingIOError: If another process is training it.
             OSError: If the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path / "run.lock", timeout=0):
-                yield
-        except Timeout:
-            raise BlockingIOError(
-                f"Another process is training the run in '{self.path}'."
-            ) from None
+        with claimed(self.path):
+            yield
 
     def is_locked(self) -> bool:
         """Whether a process is training this run."""
-        try:
-            with self.lock():
-                return False
-        except BlockingIOError:
-            return True
+        return is_claimed(self.path)
 
     # What is trained ----------------------------------------------------------------------
 
@@ -190,7 +180,11 @@ class RunFolder:
         """Write the state of the run, keeping the one before, then the record of its epoch.
 
         At any moment ``checkpoint.pt`` is a whole file.
+
+        Raises:
+            BlockingIOError: If another process has taken the run over meanwhile.
         """
+        require_claim(self.path)
         atomic_write(
             self.path / CHECKPOINT,
             lambda path: _write_checkpoint(path, checkpoint),

@@ -32,12 +32,12 @@ def best_over(table: pd.DataFrame, axis: str) -> pd.DataFrame:
         raise ValueError(
             f"'{axis}' did not vary in these runs; {', '.join(varied) or 'nothing'} did."
         )
-    if VALIDATION not in table.columns or table[VALIDATION].isna().any():
+    last = table[table["epoch"] == table.groupby("run")["epoch"].transform("max")]
+    if VALIDATION not in table.columns or last[VALIDATION].isna().any():
         raise ValueError(
             f"To choose {axis}, runs need validation images that were held out; train with "
             f"validation=0.1 (--validation 0.1)."
         )
-    last = table[table["epoch"] == table.groupby("run")["epoch"].transform("max")]
     if last["seed"].nunique() < 2:
         raise ValueError(
             f"{axis} is chosen on some seeds and judged on others, but there is only one seed."

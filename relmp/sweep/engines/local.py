@@ -13,32 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
-Report: TypeAlias = Callable[[], None]
-"""Called by a task as it gets on; raises where the pool is to stop."""
-
-Work: TypeAlias = Callable[..., None]
-"""``work(report, *arguments)``, a function that can be imported; does one task."""
+from relmp.sweep.engines.event import Event, Work, reason_of
 
 PRELOADED = "relmp.sweep.work"
 POLL_SECONDS = 0.2
-
-
-class Event(NamedTuple):
-    """What became of a task: it got on, is done, is in the hands of others, or has failed.
-
-    Args:
-        task: Its place among the tasks.
-        kind: What happened.
-        reason: Why it failed, in a sentence.
-        details: The traceback.
-    """
-
-    task: int
-    kind: Literal["progress", "done", "busy", "failed"]
-    reason: str = ""
-    details: str = ""
 
 
 class StoppedError(BaseException):
@@ -76,9 +56,9 @@ def run_in_pool(
             while waiting and len(pool.workers) < min(workers, len(tasks)):
                 if not pool.has_idle:
                     pool.add()
-                pool.hand_out(*waiting.pop())
+                yield pool.hand_out(*waiting.pop())
             while waiting and pool.has_idle:
-                pool.hand_out(*waiting.pop())
+                yield pool.hand_out(*waiting.pop())
             yield from pool.listen()
     finally:
         pool.stop()
@@ -129,11 +109,12 @@ class _Pool:
         if refusal is not None:
             raise RuntimeError(refusal)
 
-    def hand_out(self, number: int, arguments: tuple[Any, ...]) -> None:
+    def hand_out(self, number: int, arguments: tuple[Any, ...]) -> Event:
         worker = next(worker for worker in self.workers if worker.task is None)
         worker.task = number
         # One that has died meanwhile is found dead by `listen`, and the task with it.
         _send(worker.pipe, (number, arguments))
+        return Event(number, "started")
 
     def listen(self) -> Iterator[Event]:
         by_pipe: dict[Any, _Worker] = {worker.pipe: worker for worker in self.workers}
@@ -205,13 +186,6 @@ def serve(
         except BaseException as error:
             said = Event(number, "failed", reason_of(error), traceback.format_exc())
         pipe.send(said)
-
-
-def reason_of(error: BaseException) -> str:
-    """Why something failed, in a sentence; its kind is named where that was not foreseen."""
-    if isinstance(error, ValueError | FloatingPointError | NotImplementedError):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _received(pipe: Connection) -> Any:
