@@ -1,4 +1,5 @@
-"""The command line: ``relmp train | predict | sweep | analyse | graphs | playground``.
+"""The command line: ``relmp train | predict | sweep | runs | analyse | graphs | bench |
+playground``.
 
 A command is a frozen dataclass; its fields are the options. Heavy modules are imported when a
 command runs, so that help and errors appear at once.
@@ -18,12 +19,20 @@ from relmp.cli.bench import BenchCommand
 from relmp.cli.graphs import GraphsCommand
 from relmp.cli.playground import PlaygroundCommand
 from relmp.cli.predict import Predict
-from relmp.cli.train import Sweep, Train
+from relmp.cli.runs import RunsCommand
+from relmp.cli.sweep import Sweep
+from relmp.cli.train import Train
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[
+        RunsCommand,
+        tyro.conf.subcommand(
+            "runs", description="Say how a sweep stands, train again what failed, or tidy up."
+        ),
+    ]
     | Annotated[AnalyseCommand, tyro.conf.subcommand("analyse")]
     | Annotated[
         GraphsCommand,

@@ -13,19 +13,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnalyseCommand:
-    """Analyse a sweep (relmp analyse FOLDER) or published results (relmp analyse published DIR...).
+    """Analyse a sweep (relmp analyse FOLDER), compare two (relmp analyse A B), or read the paper's
+    results (relmp analyse published DIR...).
 
     Writes tables, figures, analysis.json, summary.txt and report.html, and prints what was found.
 
     Args:
-        source: Folder of a sweep; or the word "published" and the folders of the published
-            results, those of all seeds and tasks together.
+        source: Folder of a sweep; folders of two, which are compared over the graphs and seeds that
+            they share; or the word "published" and the folders of the published results, those of
+            all seeds and tasks together.
         out: Folder to write into; the sweep's own by default.
         measures: The two columns that span the map.
         error: The column to compare, lower is better.
         epoch: Compare at this epoch; the last by default.
         best_over: Compare each graph at its own value of a setting that varied, such as
             training.lr, chosen on validation images and judged on other seeds.
+        by: Compare the values of a setting that varied, such as model.message, over the same graphs
+            and seeds.
+        where: Take only runs with these values of settings that varied, such as training.lr=0.1.
         landmarks: Further graphs to place on the map, as the calls that make them, such as
             "ws_flex(n=64, k=8.5, p=0.2, seed=3)".
     """
@@ -36,6 +41,8 @@ class AnalyseCommand:
     error: str = "test_error"
     epoch: int | None = None
     best_over: str | None = None
+    by: str | None = None
+    where: tuple[str, ...] = ()
     landmarks: tuple[str, ...] = ()
 
     def run(self) -> None:
@@ -49,6 +56,12 @@ class AnalyseCommand:
         from relmp.analysis.published import read_published
         from relmp.graphs.serialise import graph_from_text
 
+        if len(self.source) == 2 and self.source[0] != "published":
+            self._compare_sweeps()
+            return
+        if self.by is not None:
+            self._compare_values(self.by)
+            return
         source: pd.DataFrame | str
         if self.source[:1] == ("published",):
             if self.out is None:
@@ -59,10 +72,16 @@ class AnalyseCommand:
             source, graphs, out = read.table, read.graphs, self.out
         elif len(self.source) == 1:
             source, graphs, out = self.source[0], {}, self.out or self.source[0]
+            if self.where:
+                from relmp.sweep import collect, stored_graphs
+
+                graphs = {graph.key: graph for graph in stored_graphs(source)}
+                source = _selected(collect(source, epochs="all"), self.where)
         else:
             raise ValueError(
-                f"One sweep is analysed at a time, but {len(self.source)} folders were given; "
-                f"name one folder, or 'published' and the folders of the published results."
+                f"One sweep is analysed, or two are compared, but {len(self.source)} folders were "
+                f"given; name one folder or two, or 'published' and the folders of the published "
+                f"results."
             )
         text = analyse(
             source,
@@ -76,3 +95,69 @@ class AnalyseCommand:
         )
         print(text, end="")
         print(f"Written to {out}.")
+
+    def _compare_values(self, axis: str) -> None:
+        from relmp.analysis.pairs import compare_values
+        from relmp.analysis.report.output import OutputFolder
+        from relmp.sweep import collect
+
+        if len(self.source) != 1 or self.source[0] == "published":
+            raise ValueError("--by compares the runs of one sweep; name its folder.")
+        table = _selected(collect(self.source[0]), self.where)
+        found = compare_values(table, axis, error=self.error)
+        out = OutputFolder(self.out or self.source[0])
+        out.write_table(f"by_{axis}", found.values)
+        out.write_table(f"by_{axis}_pairs", found.pairs)
+        out.write_text(f"by_{axis}.txt", f"{found}\n")
+        print(found)
+        print(f"Written to {out.path}.")
+
+    def _compare_sweeps(self) -> None:
+        from pathlib import Path
+
+        from relmp.analysis import Results
+        from relmp.analysis.pairs import compare_sweeps
+        from relmp.analysis.pairs.sweeps import plot_sweeps
+        from relmp.analysis.report.output import OutputFolder
+        from relmp.sweep import collect
+        from relmp.sweep.store import different_settings
+
+        if self.out is None:
+            raise ValueError("Name a folder for the comparison of two sweeps (--out).")
+        first, second = (
+            Results.of(
+                _selected(collect(folder), self.where), measures=self.measures, error=self.error
+            )
+            for folder in self.source
+        )
+        short = [Path(folder).name for folder in self.source]
+        names = (short[0], short[1]) if short[0] != short[1] else (self.source[0], self.source[1])
+        settings = different_settings(*self.source)
+        found = compare_sweeps(first, second, names, tuple(settings))
+        out = OutputFolder(self.out)
+        out.write_figure("maps", plot_sweeps(first, second, names))
+        out.write_text("summary.txt", f"{found}\n")
+        print(found)
+        print(f"Written to {out.path}.")
+
+
+def _selected(table: pd.DataFrame, where: tuple[str, ...]) -> pd.DataFrame:
+    """The rows that have these values, each given as ``name=value``.
+
+    Raises:
+        ValueError: If a name is no column, or no run has the value.
+    """
+    for text in where:
+        name, separator, value = text.partition("=")
+        if not separator or name not in table.columns:
+            varied = [str(column) for column in table.columns if "." in str(column)]
+            raise ValueError(
+                f"--where takes name=value with a setting that varied "
+                f"({', '.join(varied) or 'none did'}), but was given '{text}'."
+            )
+        column = table[name].map(str)
+        if not (column == value).any():
+            there = ", ".join(sorted(column.unique()))
+            raise ValueError(f"No run has {name}={value}; there are {there}.")
+        table = table[column == value].drop(columns=name if "." in name else [])
+    return table

@@ -1,11 +1,11 @@
-"""The commands ``relmp train`` and ``relmp sweep``: one model, or many at equal cost."""
+"""The command ``relmp train``, and the options that it shares with ``relmp sweep``."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     import torch
 
     from relmp.training.processes import Team
-
-
-WEIGHTS = {
-    "paper": "of the paper (deviation 0.01 in linear layers)",
-    "degree": "scaled by in-degree",
-    "fan_in": "of PyTorch's dense layers",
-}
-"""What initial weights are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,63 +145,3 @@ class Train(TrainingOptions):
                 f"test error {last['test_error']:.2f} %. Load it with "
                 f"relmp.load_run({self.out!r})."
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep(TrainingOptions):
-    """Train a set of graphs with several seeds at equal cost, and analyse the result.
-
-    The same command resumes a stopped sweep; more graphs or seeds may be added to a folder.
-    Started on several machines that share the folder, it shares the runs out among them.
-
-    Args:
-        nodes: Nodes of the graphs.
-        size: How many graphs of the paper's design space; 52 of 64 nodes or 48 of 16.
-        seeds: How many seeds.
-        workers: Processes; one a core on a CPU and one on a GPU by default.
-    """
-
-    nodes: int = 64
-    size: int = 52
-    seeds: int = 5
-    workers: int | None = None
-    seed: Annotated[int, tyro.conf.Suppress] = 0
-
-    def on_noise(self) -> Sweep:
-        """The same, to try it in seconds: random images, two graphs, one seed, one epoch."""
-        return replace(
-            self, out=f"{self.out}-try", nodes=16, size=2, seeds=1, data="noise", train_size=64,
-            epochs=1, batch_size=32, loop=LoopOptions(),
-        )  # fmt: skip
-
-    def headline(self) -> str:
-        """What is swept, and under which settings: they decide what the map looks like."""
-        return (
-            f"{self.model} on {self.data}: {self.size} graphs of {self.nodes} nodes and the "
-            f"complete graph x {self.seeds} seeds; learning rate {self.lr:g}, {self.epochs} "
-            f"epochs, initial weights {WEIGHTS[self.init]}."
-        )
-
-    def run(self) -> None:
-        from relmp.analysis import analyse
-        from relmp.graphs import sample_graphs
-        from relmp.sweep import run_sweep
-
-        print(self.headline(), flush=True)
-        settings = {name: value for name, value in self.settings().items() if name != "seed"}
-        run_sweep(
-            self.model,
-            graphs=sample_graphs(self.nodes, self.size),
-            out=self.out,
-            data=self.data,
-            seeds=range(self.seeds),
-            width=self.width,
-            data_folder=self.data_folder,
-            download=self.download,
-            device=self.device,
-            workers=self.workers,
-            same_code=self.same_code,
-            **settings,
-            **self.model_options(),
-        )
-        print(analyse(self.out, self.out))

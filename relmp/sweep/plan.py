@@ -18,9 +18,6 @@ from relmp.training.config import SETTINGS, Settings
 from relmp.training.data import DataSet, load_data
 from relmp.training.run_config import RunConfig
 
-BUDGET = "budget"
-"""The axis of a grid that is the width of the complete-graph model, the budget."""
-
 
 def over_graphs(
     model: str = "mlp",
@@ -91,13 +88,14 @@ def grid(
 
     Args:
         base: The run that the others differ from.
-        budget: Width of the complete-graph model, whose FLOPs the model of every cell is matched
-            to; None leaves widths as they are. Several budgets: an axis ``"budget"``.
+        budget: Width of the complete-graph model, or the widths of its stages, whose FLOPs the
+            model of every cell is matched to; None leaves widths as they are. Models of several
+            budgets are several sweeps.
         data_folder: Where the files of the data sets lie; their images decide the cost.
         download: Whether missing files are fetched.
         **axes: Values by the name of an axis: ``"model.graph"``, ``"model.name"``,
             ``"model.<option>"``, ``"seed"`` (of weights and training), ``"data.<setting>"``,
-            ``"training.<setting>"``, ``"training.loop.<setting>"``, ``"budget"``.
+            ``"training.<setting>"``, ``"training.loop.<setting>"``.
 
     Raises:
         ValueError: If no run has such an axis, an axis has no values, or a value is out of range.
@@ -108,13 +106,10 @@ def grid(
             raise ValueError(f"Axis '{axis}' has no values; give at least one.")
     matching, plan = _Matching(data_folder, download), []
     for cell in product(*values.values()):
-        run, cost = base, budget
+        run = base
         for axis, value in zip(values, cell, strict=True):
-            if axis == BUDGET:
-                cost = value
-            else:
-                run = run.with_axis(axis, value)
-        plan.append(matching(run, cost) if cost is not None else matching.classes(run))
+            run = run.with_axis(axis, value)
+        plan.append(matching.classes(run) if budget is None else matching(run, budget))
     return plan
 
 
@@ -175,7 +170,8 @@ class _Matching:
 
     def __call__(self, run: RunConfig, budget: int | Sequence[int] | None) -> RunConfig:
         model, data = run.model, self._data(run)
-        key = f"{model.name} {model.graph and model.graph.key} {model.options} {budget} {data.name}"
+        shape = (data.name, data.input_shape, data.num_classes)
+        key = f"{model.name} {model.graph and model.graph.key} {model.options} {budget} {shape}"
         if key not in self.found:
             self.found[key] = matched_options(
                 model.name,

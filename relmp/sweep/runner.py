@@ -220,19 +220,17 @@ def _events(
     if workers == 0:
         yield from run_here(train_planned, tasks)
         return
-    described = [job.run.model.plain_options().get("message") for job in jobs]
-    messages = tuple(sorted({message for message in described if message is not None}))
+    ready = Ready.of(job.run for job in jobs)
     if engine == "ray":
         on_gpu = 0.0 if settings[1] == "cpu" else 1.0
         yield from run_on_ray(
-            workers, train_planned, tasks, ready=Ready(messages),
+            workers, train_planned, tasks, ready=ready,
             steps=lambda number: jobs[number].epochs_done(), gpus=on_gpu,
         )  # fmt: skip
         return
-    in_script = any(message.startswith("__main__:") for message in messages)
     try:
         yield from run_in_pool(
-            workers or 1, train_planned, tasks, needs_script=in_script, ready=Ready(messages)
+            workers or 1, train_planned, tasks, needs_script=ready.needs_script, ready=ready
         )
     except RuntimeError as error:
         warnings.warn(f"{error} The sweep runs in this process alone.", stacklevel=5)

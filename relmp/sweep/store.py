@@ -37,8 +37,8 @@ FREE = (
     "model.graph", "model.seed", "training.seed", "model.width", "model.stem_width",
     "model.num_classes", "model.in_features", "model.in_channels",
 )  # fmt: skip
-"""Axes on which the runs of any sweep may differ; they have columns of their own, or follow from
-the budget and the data."""
+"""Axes on which runs of any sweep may differ. They have columns of their own, or follow from the
+graph, the budget and the data; where they do not, :func:`collect` gives them a column as well."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,11 @@ class RunStore:
             return read_plan(self.path / PLAN_FILE)
         return [run for _, run in stored_runs(self.path)]
 
+    def budget(self) -> int | None:
+        """The width of the complete-graph model that the sweep was started with."""
+        found: int | None = _described(read_json(self.path / SWEEP_FILE))["budget"]
+        return found
+
     def folders(self, plan: Sequence[RunConfig]) -> dict[str, RunFolder]:
         """The folder of every run of a plan by its key, also of those of the version before."""
         named = {run.key: RunFolder(self.path / run.key) for run in plan}
@@ -134,9 +139,9 @@ class RunStore:
 def _code_of(plan: Sequence[RunConfig]) -> dict[str, str]:
     """Fingerprints of the user's own code in a plan, by what it is and how it is written."""
     code: dict[str, str] = {}
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     for run in plan:
-        parts = (run.model.name, str(run.model.options.get("message")))
+        parts = (run.model.name, *(str(run.model.options.get(n)) for n in ("message", "aggr")))
         if parts in seen:
             continue
         seen.add(parts)
@@ -178,8 +183,7 @@ def collect(folder: str | Path, *, epochs: Literal["last", "all"] = "last") -> p
         FileNotFoundError: If the folder holds no runs.
     """
     runs = list(stored_runs(folder))
-    _, axes = fixed_and_axes([run for _, run in runs])
-    axes = [axis for axis in axes if axis not in ("model.name", "data.name")]
+    axes = _columns([run for _, run in runs])
     rows, bad = [], []
     for path, run in runs:
         try:
@@ -198,6 +202,22 @@ def collect(folder: str | Path, *, epochs: Literal["last", "all"] = "last") -> p
     keyed = table.assign(**{axis: table[axis].map(str) for axis in axes})
     places = keyed.sort_values(order, ascending=ascending, kind="stable").index
     return table.loc[places].reset_index(drop=True)
+
+
+def _columns(runs: Sequence[RunConfig]) -> list[str]:
+    """The axes that need a column: those on which runs differ, and of the free ones those that tell
+    runs apart which nothing else does."""
+    _, axes = fixed_and_axes(runs)
+    axes = [axis for axis in axes if axis not in ("model.name", "data.name")]
+    told = ("model.name", "data.name", "model.graph", "training.seed", *axes)
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        values = run.axes()
+        alike.setdefault(repr([values.get(axis) for axis in told]), []).append(values)
+    for axis in FREE:
+        if any(len({repr(v.get(axis)) for v in values}) > 1 for values in alike.values()):
+            axes.append(axis)
+    return sorted(axes)
 
 
 def stored_runs(folder: str | Path) -> Iterator[tuple[RunFolder, RunConfig]]:
@@ -233,6 +253,21 @@ def stored_runs(folder: str | Path) -> Iterator[tuple[RunFolder, RunConfig]]:
     for sentence in copies:
         warnings.warn(sentence, stacklevel=3)
     yield from found.values()
+
+
+def different_settings(first: str | Path, second: str | Path) -> list[str]:
+    """In what two sweeps differ, each as ``name: a there, b here``; axes that varied count."""
+    sides = []
+    for folder in (first, second):
+        file = Path(folder) / SWEEP_FILE
+        found = _described(read_json(file)) if file.exists() else {"budget": None, "fixed": {}}
+        sides.append({"width of the complete graph": found["budget"], **found["fixed"]})
+    names = sorted({*sides[0], *sides[1]})
+    return [
+        f"{name}: {sides[0].get(name)} there, {sides[1].get(name)} here"
+        for name in names
+        if sides[0].get(name) != sides[1].get(name)
+    ]
 
 
 def stored_graphs(folder: str | Path) -> list[RelationalGraph]:

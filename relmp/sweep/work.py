@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from relmp.models import MODELS
 from relmp.rounds import resolve_message
 from relmp.rounds.execution.cpu_kernel import numba_refusal
 from relmp.sweep.engines.event import Report
 from relmp.training.config import DataConfig
-from relmp.training.data import DataSet
+from relmp.training.data import DATASETS, DataSet
 from relmp.training.folder import RunFolder
 from relmp.training.run import beside, data_of, train_run
 from relmp.training.run_config import RunConfig
@@ -41,12 +43,39 @@ def _loaded(source: Source, config: DataConfig) -> DataSet:
 
 @dataclass(frozen=True)
 class Ready:
-    """Sets a process up, and sees whether it can make these messages."""
+    """Sets a process up, and sees whether it can make what the runs are made of.
+
+    Args:
+        messages: The messages of the models, as text.
+        modules: Where models and data sets that are not relmp's are registered.
+    """
 
     messages: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, runs: Iterable[RunConfig]) -> Ready:
+        """What these runs need."""
+        messages, modules = set(), set()
+        for run in runs:
+            messages.add(run.model.plain_options().get("message"))
+            modules |= {MODELS[run.model.name].__module__, DATASETS[run.data.name].__module__}
+        foreign = {name for name in modules if name.partition(".")[0] != "relmp"}
+        return cls(tuple(sorted(m for m in messages if m is not None)), tuple(sorted(foreign)))
+
+    @property
+    def needs_script(self) -> bool:
+        """Whether something is defined in the script that was started."""
+        in_script = (message.startswith("__main__:") for message in self.messages)
+        return "__main__" in self.modules or any(in_script)
 
     def __call__(self) -> str | None:
         torch.set_num_threads(1)
+        for module in self.modules:
+            try:
+                import_module(module)
+            except ImportError as error:
+                return f"Workers cannot import '{module}', where a model or data set is: {error}."
         for message in self.messages:
             try:
                 resolve_message(message)

@@ -13,7 +13,7 @@ from relmp.sweep.engines.event import Event, Work, reason_of
 
 def run_here(work: Work, tasks: Sequence[tuple[Any, ...]]) -> Iterator[Event]:
     """Do tasks, with one thread as a worker has, so that the same sweep gives the same numbers."""
-    with _one_thread():
+    with one_thread():
         for number, task in enumerate(tasks):
             steps: list[Event] = []
             yield Event(number, "started")
@@ -28,7 +28,8 @@ def run_here(work: Work, tasks: Sequence[tuple[Any, ...]]) -> Iterator[Event]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """PyTorch computes with one thread meanwhile."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

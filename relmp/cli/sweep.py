@@ -1,0 +1,255 @@
+"""The command ``relmp sweep``: many models at equal cost."""
+
+from __future__ import annotations
+
+import runpy
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from relmp.checks import did_you_mean
+from relmp.cli.train import TrainingOptions
+from relmp.training.config import LoopOptions
+
+if TYPE_CHECKING:
+    from relmp.graphs import RelationalGraph
+    from relmp.training.run_config import RunConfig
+
+WEIGHTS = {
+    "paper": "of the paper (deviation 0.01 in linear layers)",
+    "degree": "scaled by in-degree",
+    "fan_in": "of PyTorch's dense layers",
+}
+"""What initial weights are called."""
+
+AXES = "axes"
+"""The table of a plan file that holds values by the name of an axis."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(TrainingOptions):
+    """Train a set of graphs with several seeds at equal cost, and analyse the result.
+
+    The same command resumes a stopped sweep; more graphs or seeds may be added to a folder.
+    Started on several machines that share the folder, it shares the runs out among them.
+
+    Args:
+        out: Folder to write to; what it holds already is not done again.
+        graphs: Graphs to sweep, as the calls that make them, such as "ws_flex(n=64, k=10, p=0.1)",
+            connectomes or files; a set of the paper's design space by default.
+        nodes: Nodes of the graphs of the design space.
+        size: How many of them; 52, 449 or 3942 of 64 nodes, or 48 or 326 of 16.
+        seeds: How many seeds.
+        plan: File of a sweep. TOML: every option here by its name, and a table [axes] with values
+            by the name of an axis ("training.lr" = [0.1, 0.03]). Python: a list of runs, or a
+            function that makes one, called plan. Options of the command line come before those
+            of the file.
+        engine: Where runs are trained: local, processes of this machine; or ray, the cluster of
+            RAY_ADDRESS.
+        workers: Processes; one a core on a CPU and one on a GPU by default.
+        shard: Which part of the plan to train, such as 3/10, for jobs that share the folder.
+        retries: How often a run that fails is tried again.
+        dry_run: Say what would be trained, and about how long it takes, and train nothing.
+    """
+
+    out: str = ""
+    graphs: tuple[str, ...] = ()
+    nodes: int = 64
+    size: int = 52
+    seeds: int = 5
+    plan: str | None = None
+    engine: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    shard: str | None = None
+    retries: int = 0
+    dry_run: bool = False
+    seed: Annotated[int, tyro.conf.Suppress] = 0
+    axes: Annotated[Mapping[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+
+    def on_noise(self) -> Sweep:
+        """The same, to try it in seconds: random images, two graphs, one seed, one epoch."""
+        return replace(
+            self, out=f"{self.out}-try", nodes=16, size=2, seeds=1, data="noise", train_size=64,
+            epochs=1, batch_size=32, loop=LoopOptions(),
+        )  # fmt: skip
+
+    def headline(self) -> str:
+        """What is swept, and under which settings: they decide what the map looks like."""
+        count = len(self.graphs) or self.size
+        over = "".join(f" x {len(values)} values of {axis}" for axis, values in self.axes.items())
+        of = "graphs" if self.graphs else f"graphs of {self.nodes} nodes"
+        return (
+            f"{self.model} on {self.data}: {count} {of} and the complete graph x {self.seeds} "
+            f"seeds{over}; learning rate {self.lr:g}, {self.epochs} epochs, initial weights "
+            f"{WEIGHTS[self.init]}."
+        )
+
+    def run(self) -> None:
+        """Train what is not trained yet, and analyse.
+
+        Raises:
+            ValueError: If there is no folder, the file is no plan, or a setting is out of range.
+        """
+        filled = self.filled()
+        if filled is not self:
+            filled.run()
+            return
+        if not self.out:
+            raise ValueError("A sweep needs a folder to write to; name one (--out FOLDER).")
+        if self.plan is None:
+            print(self.headline(), flush=True)
+        runs = self.runs()
+        if self.dry_run:
+            self._say(runs)
+            return
+        self._train(runs)
+
+    def filled(self) -> Sweep:
+        """The sweep with what a plan file of settings says, where the command line says nothing.
+
+        Raises:
+            ValueError: If the file cannot be read, or holds a setting that there is not.
+        """
+        if self.plan is None or Path(self.plan).suffix != ".toml":
+            return self
+        values = read_settings(Path(self.plan))
+        known = {item.name: item for item in fields(self) if item.name not in ("plan", "seed")}
+        for name in values:
+            if name not in known:
+                raise ValueError(
+                    f"'{self.plan}' holds '{name}', which is no option of a sweep."
+                    f"{did_you_mean(name, known)}"
+                )
+        if "loop" in values:
+            values["loop"] = _filled(self.loop, values["loop"], f"'{self.plan}', [loop]")
+        values["graphs"] = tuple(values.get("graphs", ()))
+        return replace(_filled(self, values, f"'{self.plan}'"), plan=None)
+
+    def runs(self) -> list[RunConfig]:
+        """The plan: of the file, or the graphs, axes and seeds."""
+        from relmp.models import MODELS, Classifier
+        from relmp.sweep import grid, over_graphs
+        from relmp.sweep.plan import base_run, with_complete
+
+        if self.plan is not None:
+            return read_runs(Path(self.plan))
+        settings = {name: value for name, value in self.settings().items() if name != "seed"}
+        where: dict[str, Any] = {"data_folder": self.data_folder, "download": self.download}
+        graphs, options = self._graphs(), {**settings, **self.model_options()}
+        if not self.axes:
+            return over_graphs(
+                self.model, graphs=graphs, seeds=self.seeds, data=self.data, width=self.width,
+                **where, **options,
+            )  # fmt: skip
+        cls = MODELS[self.model]
+        usual = cls.BASELINE_WIDTHS if issubclass(cls, Classifier) else None
+        axes = {"model.graph": with_complete(graphs), **self.axes}
+        base = base_run(self.model, self.data, options)
+        return grid(base, budget=self.width or usual, **where, **axes, seed=range(self.seeds))
+
+    def _graphs(self) -> list[RelationalGraph]:
+        from relmp.graphs import sample_graphs
+        from relmp.graphs.parse import parse_graph
+
+        if self.graphs:
+            return [parse_graph(text) for text in self.graphs]
+        return list(sample_graphs(self.nodes, self.size))
+
+    def _train(self, runs: list[RunConfig]) -> None:
+        from relmp.analysis import analyse
+        from relmp.analysis.pairs import compare_values
+        from relmp.sweep import run_plan
+
+        table = run_plan(
+            runs, self.out, data_folder=self.data_folder, download=self.download,
+            device=self.device, engine=self.engine, workers=self.workers, shard=self.shard,
+            retries=self.retries, same_code=self.same_code, budget=self.width,
+        )  # fmt: skip
+        axes = [name for name in table.columns if "." in str(name)]
+        if axes:
+            for axis in axes:
+                print(compare_values(table, axis))
+            print(
+                f"One map: relmp analyse {self.out} --best-over {axes[0]} (with --validation), or "
+                f"--where {axes[0]}=VALUE."
+            )
+        elif self.shard is None:
+            print(analyse(self.out, self.out))
+
+    def _say(self, runs: list[RunConfig]) -> None:
+        from relmp.machine import cores, text_of_seconds
+        from relmp.sweep.estimate import estimate_seconds
+        from relmp.sweep.runner import shard_of
+        from relmp.sweep.store import RunStore
+        from relmp.sweep.work import Source
+        from relmp.training.device import pick_device
+
+        part, source = shard_of(runs, self.shard), Source(self.data_folder, self.download)
+        folders = RunStore(Path(self.out)).folders(part)
+        left = [r for r in part if len(folders[r.key].records()) < r.training.epochs]
+        graphs = {run.model.graph for run in part}
+        print(f"{len(part)} runs over {len(graphs)} graphs, {len(left)} of them to be trained.")
+        if left:
+            device = pick_device(self.device)
+            seconds = estimate_seconds(left, lambda run: source.load(run.data), device)
+            workers = self.workers or (cores() if device.type == "cpu" else 1)
+            print(
+                f"About {text_of_seconds(seconds / workers)} in {workers} processes, if "
+                f"nothing else runs here."
+            )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file.
+
+    Raises:
+        ValueError: If it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"'{path}' is no TOML file: {error}.") from error
+
+
+def read_runs(path: Path) -> list[RunConfig]:
+    """The runs of a plan file in Python, or of the ``plan.json`` that a sweep has kept.
+
+    Raises:
+        ValueError: If it holds none.
+    """
+    from relmp.sweep.saved import read_plan
+    from relmp.training.run_config import RunConfig
+
+    if path.suffix == ".json":
+        return read_plan(path)
+    if path.suffix != ".py":
+        raise ValueError(f"A plan is a .toml, .py or .json file, but '{path}' was given.")
+    found = runpy.run_path(str(path)).get("plan")
+    runs = found() if callable(found) else found
+    if not isinstance(runs, list) or not all(isinstance(run, RunConfig) for run in runs):
+        raise ValueError(
+            f"'{path}' must define plan, a list of runs (of relmp.grid or relmp.over_graphs), or a "
+            f"function that makes one."
+        )
+    return runs
+
+
+def _filled(given: Any, values: Mapping[str, Any], where: str) -> Any:
+    """A dataclass whose fields that are as by default have the values of a file."""
+    names = {item.name: item for item in fields(given)}
+    unknown = [name for name in values if name not in names]
+    if unknown:
+        raise ValueError(f"{where} holds '{unknown[0]}'.{did_you_mean(unknown[0], names)}")
+    changed = {}
+    for name, value in values.items():
+        item = names[name]
+        usual = item.default if item.default is not MISSING else None
+        if item.default_factory is not MISSING:
+            usual = item.default_factory()
+        if getattr(given, name) == usual:
+            changed[name] = value
+    return replace(given, **changed)
