@@ -61,8 +61,11 @@ def test_the_link_follows_the_page(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("link", "said"),
     [
-        ("n=500", "takes, 1 to 100; 100 was taken"),
-        ("n=-3", "1 was taken"),
+        ("n=500", "takes, 3 to 100; 100 was taken"),
+        ("n=-3", "3 was taken."),
+        ("graph=star&n=1", "the number of nodes n, 1, is outside what this page takes, 3 to 100"),
+        ("n=3", ""),
+        ("graph=edges&n=1&edges=AA", ""),
         ("n=12.5", "not a whole number"),
         ("n=", "not a whole number"),
         ("k=1e99", "100 was taken"),
@@ -78,7 +81,8 @@ def test_the_link_follows_the_page(browser: Browser) -> None:
         ("graph=edges&n=4&edges=%00%ff!", "the edges, which are damaged"),
         ("at=AAAA", "the places of the nodes"),
         ("seed=1&seed=2", "a second “seed”"),
-        ("node=99", ""),
+        ("node=99", "the chosen node, 99, which the graph does not have"),
+        ("rate=0.003", "0.003, has no place on its slider; 0.002 was taken"),
         ("%E0%A4%A", "unknown"),
         ("<img src=x onerror=alert(1)>=1", "unknown"),
     ],
@@ -89,8 +93,9 @@ def test_tampered_links_are_named_and_the_page_works(
     notice = open_link(browser, page, f"#{link}")
     assert said in notice
     assert notice == "" or notice.startswith("Not all of this link was taken: ")
+    assert (notice == "") == (said == "")
     state = now(browser)
-    assert 3 <= state["n"] <= 100
+    assert 1 <= state["n"] <= 100
     assert 0 <= state["node"] < state["n"]
     browser.run("document.getElementById('train-step').click()")
     assert browser.run("return relmp.trainer.steps") == 1

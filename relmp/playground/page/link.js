@@ -11,6 +11,7 @@ const LINK_NUMBERS = {
   seed: { low: 0, high: 9999, whole: true, what: "the training seed" },
   node: { low: 0, high: MAX_NODES - 1, whole: true, what: "the chosen node" },
 };
+const LEAST_NODES = 3; // of a graph that is named; one that was drawn may have fewer
 const LINK_TEXTS = ["graph", "edges", "at", "task"];
 
 function writeLink(now) {
@@ -35,18 +36,21 @@ function readLink(hash) {
   const ignored = [], link = new URLSearchParams(hash.replace(/^#/, "")), said = Object.create(null);
   for (const [name, text] of link) {
     if (name in said) ignored.push(`a second ${quoted(name)}`);
-    else if (Object.hasOwn(LINK_NUMBERS, name)) said[name] = numberOf(text, LINK_NUMBERS[name], ignored);
+    else if (Object.hasOwn(LINK_NUMBERS, name)) said[name] = numberOf(text, boundsOf(name, link), ignored);
     else if (LINK_TEXTS.includes(name)) said[name] = text;
     else ignored.push(`${quoted(name)}, which is unknown`);
   }
   const settings = { ...DEFAULTS };
   for (const name of ["width", "seed", "node"]) settings[name] = said[name] ?? settings[name];
-  settings.rate = nearest(RATES, said.rate ?? DEFAULTS.rate);
-  settings.scale = nearest(SCALES, said.scale ?? DEFAULTS.scale);
+  settings.rate = offered(RATES, "rate", said, ignored);
+  settings.scale = offered(SCALES, "scale", said, ignored);
   if (Object.hasOwn(TASKS, said.task ?? "")) settings.task = said.task;
   else if (said.task !== undefined) ignored.push(`the task ${quoted(said.task)}, which is unknown`);
   Object.assign(settings, linkedGraph(said, ignored));
-  if (settings.node >= settings.graph.n) settings.node = 0;
+  if (settings.node >= settings.graph.n) {
+    ignored.push(`the chosen node, ${settings.node}, which the graph does not have`);
+    settings.node = 0;
+  }
   settings.moved = false;
   if (said.at !== undefined) {
     const places = unpackPlaces(said.at, settings.graph.n);
@@ -57,6 +61,11 @@ function readLink(hash) {
   return { settings, ignored };
 }
 
+function boundsOf(name, link) {
+  const low = name === "n" && link.get("graph") !== "edges" ? LEAST_NODES : LINK_NUMBERS[name].low;
+  return { ...LINK_NUMBERS[name], low };
+}
+
 function linkedGraph(said, ignored) {
   const name = said.graph ?? DEFAULTS.source.name;
   try {
@@ -65,9 +74,9 @@ function linkedGraph(said, ignored) {
       if (graph) return { source: { name: "edited" }, graph };
       ignored.push("the edges, which are damaged");
     } else if (Object.hasOwn(GENERATORS, name)) {
-      const source = { name, n: Math.max(said.n ?? DEFAULTS.source.n, 3) };
+      const source = { name, n: said.n ?? DEFAULTS.source.n };
       if (name === "ws_flex") {
-        const k = said.k ?? DEFAULTS.source.k;
+        const k = said.k ?? Math.min(DEFAULTS.source.k, source.n);
         if (k > source.n) ignored.push(`k, ${k}, is more than n; ${source.n} was taken`);
         Object.assign(source, { k: Math.min(k, source.n), p: said.p ?? 0, seed: said.start ?? 1 });
       }
@@ -97,8 +106,14 @@ function numberOf(text, { low, high, whole, what }, ignored) {
 }
 
 const quoted = (text) => `“${text.length > 20 ? `${text.slice(0, 20)}…` : text}”`;
-const nearest = (values, wanted) =>
-  values.reduce((best, value) => (Math.abs(value - wanted) < Math.abs(best - wanted) ? value : best));
+
+// The place on a slider that is nearest to what a link says.
+function offered(values, name, said, ignored) {
+  const wanted = said[name] ?? DEFAULTS[name];
+  const near = values.reduce((best, value) => (Math.abs(value - wanted) < Math.abs(best - wanted) ? value : best));
+  if (near !== wanted) ignored.push(`${LINK_NUMBERS[name].what}, ${wanted}, has no place on its slider; ${near} was taken`);
+  return near;
+}
 
 // Packing --------------------------------------------------------------------------------------
 
