@@ -48,10 +48,10 @@ def written(graph: RelationalGraph) -> str:
     return f"new relmp.RelationalGraph({graph.num_nodes}, {json.dumps(edges)})"
 
 
-def python_line(line: str) -> RelationalGraph:
-    """The graph that a copied line of Python makes."""
-    names: dict[str, Any] = {"relmp": relmp, "networkx": nx}
-    exec(line, names)
+def graph_of(lines: str) -> RelationalGraph:
+    """The graph that copied Python makes, with nothing imported before."""
+    names: dict[str, Any] = {}
+    exec(lines, names)
     graph = names["graph"]
     assert isinstance(graph, RelationalGraph)
     return graph
@@ -196,21 +196,21 @@ def close(page: Any, python: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_the_copied_line_makes_an_equal_graph(name: str, running: Browser) -> None:
-    line = running.run(f"return relmp.pythonLine({{name: 'edited'}}, {written(GRAPHS[name])})")
-    assert python_line(line) == GRAPHS[name]
+def test_the_copied_python_makes_an_equal_graph(name: str, running: Browser) -> None:
+    lines = running.run(f"return relmp.pythonLines({{name: 'edited'}}, {written(GRAPHS[name])})")
+    assert graph_of(lines) == GRAPHS[name]
 
 
-def test_the_copied_line_of_every_preset_makes_an_equal_graph(browser: Browser) -> None:
+def test_the_copied_python_of_every_preset_makes_an_equal_graph(browser: Browser) -> None:
     presets = browser.run(
         "return Array.from(document.getElementById('presets').children, (b) => b.id)"
     )
     assert len(presets) == 7
     for preset in presets:
-        line, n, edges = browser.run(
+        lines, n, edges = browser.run(
             f"document.getElementById('{preset}').click();"
             "const {graph} = relmp.state;"
             "return [document.getElementById('python').textContent, graph.n, graph.edges()]"
         )
         edge_index = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-        assert python_line(line) == RelationalGraph(n, edge_index), preset
+        assert graph_of(lines) == RelationalGraph(n, edge_index), preset

@@ -33,7 +33,7 @@ function startControls() {
   settingSlider("seed", (seed) => ({ seed }));
   settingSlider("width", (width) => ({ width }));
   for (const button of document.querySelectorAll("button.explain")) startExplanation(button);
-  copies("copy-python", () => pythonLine(state.source, state.graph));
+  copies("copy-python", () => pythonLines(state.source, state.graph));
   copies("copy-link", () => `${location.href.split("#")[0]}${writeLink(state)}`);
   for (const change of ["graph", "settings"]) on(change, showControls);
 }
@@ -67,8 +67,7 @@ function settingSlider(id, changed, change = "settings") {
     const value = numberIn(at(id));
     if (value === null) return;
     Object.assign(state, changed(value));
-    if (change === "rate") {
-      if (!trainer.steps) trainer.settings.rate = state.rate; // else the run goes on at another rate
+    if (change === "rate") { // the run goes on at another rate
       showControls();
       emit("link");
     } else emit(change);
@@ -83,12 +82,11 @@ function showControls() {
     if (output) output.textContent = text ?? value;
     if (output) at(id).setAttribute("aria-valuetext", text ?? value);
   };
-  const rounded = (value) => String(Number(value.toFixed(2)));
   at("n").max = MAX_NODES;
   at("k").max = graph.n;
   set("n", graph.n);
-  set("k", flexible ? source.k : graph.measures.degree, rounded(flexible ? source.k : graph.measures.degree));
-  set("p", flexible ? source.p : 0, flexible ? rounded(source.p) : "–");
+  set("k", flexible ? source.k : graph.measures.degree, round2(flexible ? source.k : graph.measures.degree));
+  set("p", flexible ? source.p : 0, flexible ? round2(source.p) : "–");
   set("graph-seed", flexible ? source.seed : 1);
   for (const id of ["k", "p", "graph-seed"]) at(id).closest("label").classList.toggle("off", !flexible);
   set("rate", RATES.indexOf(state.rate), state.rate);
@@ -98,7 +96,7 @@ function showControls() {
   set("width", baselineWidth());
   at("graph-note").textContent = source.note ?? "";
   at("graph-note").hidden = !source.note;
-  at("python").textContent = pythonLine(source, graph);
+  at("python").textContent = pythonLines(source, graph);
   const pressed = pressedPreset();
   for (const button of at("presets").children) button.setAttribute("aria-pressed", String(button.id === `preset-${pressed}`));
   for (const button of at("tasks").children) button.setAttribute("aria-pressed", String(button.id === `task-${state.task}`));

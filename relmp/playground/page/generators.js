@@ -62,7 +62,13 @@ const GENERATORS = {
   star: ({ n }) => everyPair(n, (u) => u === 0),
 };
 
-// The line of Python that makes the graph: its generator's call, or all of its edges.
+// Python that makes the graph, ready to run.
+function pythonLines(source, graph) {
+  const line = pythonLine(source, graph);
+  return `${line.includes("networkx.") ? "import networkx\n" : ""}import relmp\n${line}`;
+}
+
+// Its generator's call, or all of its edges.
 function pythonLine(source, graph) {
   if (source.name === "ws_flex") {
     const { n, k, p, seed } = source;
@@ -75,3 +81,12 @@ function pythonLine(source, graph) {
   const list = edges.map(([u, v]) => `(${u}, ${v})`).join(", ");
   return `graph = relmp.RelationalGraph.from_edges([${list}], ${graph.n}${directed ? ", directed=True" : ""})`;
 }
+
+// The graph in a few words, as the list of runs calls it.
+function graphTitle(source, graph) {
+  if (source.name === "ws_flex") return `n ${graph.n}, k ${round2(source.k)}, p ${round2(source.p)}, seed ${source.seed}`;
+  if (source.name in GENERATORS) return `${source.name}, n ${graph.n}`;
+  return source.title ?? `drawn, n ${graph.n}`;
+}
+
+const round2 = (value) => String(Number(value.toFixed(2)));

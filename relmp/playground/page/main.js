@@ -52,6 +52,6 @@ function start() {
 // For the console, and for those who check the page against Python.
 window.relmp = {
   state, trainer, runs, PythonRandom, RelationalGraph, Network, LinearMap, GENERATORS, nodeSizes, matchedWidth,
-  pythonLine, readLink, writeLink, samplePoints, evaluate, resetTraining, trainOnce, setGraph,
+  pythonLines, readLink, writeLink, samplePoints, evaluate, resetTraining, trainOnce, setGraph,
 };
 start();
