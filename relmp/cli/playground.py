@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,9 @@ class PlaygroundCommand:
         graph = parse_graph(text, root=self.root, download=self.download)
         if text in CONNECTOMES:
             return connectome_preset(text, graph)
-        return graph_preset(f"graph-{number}", graph, text)
+        # The text is in the key: an old link does not open another page's graph of that number.
+        words = re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")
+        return graph_preset(f"graph-{number}-{words}", graph, text)
 
     def _found(self) -> list[Preset]:
         """The connectomes that can be offered without asking anybody for them."""

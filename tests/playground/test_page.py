@@ -55,7 +55,7 @@ def test_the_command_opens_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
     main(["playground", "star(n=9)", "--out", str(tmp_path / "page.html")])
-    assert opened == [(tmp_path / "page.html").as_uri() + "#graph=graph-0"]
+    assert opened == [(tmp_path / "page.html").as_uri() + "#graph=graph-0-star-n-9"]
 
 
 def test_connectomes_at_hand_are_offered(tmp_path: Path, shared_data: Path) -> None:
