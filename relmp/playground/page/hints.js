@@ -3,7 +3,7 @@
 const HINTS = [
   {
     target: "preset-small-world",
-    text: () => "This ring is one layer of a network: 16 nodes, and who listens to whom. Press <b>Small world</b> to rewire a few edges, and watch it move on the map.",
+    text: () => `This ring is one layer of a network: ${state.graph.n} nodes, and who listens to whom. Press <b>Small world</b> to rewire a few edges, and watch it move on the map.`,
     done: () => state.source.name !== "ws_flex" || state.source.p > 0,
   },
   {
@@ -19,11 +19,11 @@ const HINTS = [
   {
     target: "surface-yours",
     text: () => "Training. The colours are what each network says of every place, the curves its loss. At 95 % of the points we call it learned.",
-    done: () => trainer.reached.yours && trainer.reached.complete,
+    done: () => runs.length > 0,
   },
   {
     target: "next-seed",
-    text: () => `Learned: your graph at step ${trainer.reached.yours}, the complete graph at step ${trainer.reached.complete}. Is that the graph, or luck? Press <b>Next seed</b> a few times.`,
+    text: () => `${runs[0].learned ? "Learned" : "Not learned by both"}: your graph ${reachedAt(runs[0].yours)}, the complete graph ${reachedAt(runs[0].complete)}. Is that the graph, or luck? Press <b>Next seed</b> a few times.`,
     done: () => runs.length >= 3,
   },
   {
@@ -33,17 +33,20 @@ const HINTS = [
   },
   {
     target: "round-step",
-    text: () => "What does a layer do? Press <b>Begin</b> under the graph, and follow the messages of one round.",
+    text: () => "What does a layer do? Press <b>Begin</b> in “One round”, and follow its messages in the drawing.",
+    block: "end", // where panels lie one below the other, the drawing stays in sight
     done: () => player.phase >= 3,
   },
 ];
 
-const hints = { now: 0, hidden: false };
+const reachedAt = (step) => (step ? `at step ${step}` : "not yet");
+
+const hints = { now: 0, hidden: false, shown: "" };
 
 function startHints() {
   at("hint-show").addEventListener("click", () => {
-    const target = at(HINTS[hints.now].target);
-    target.scrollIntoView({ block: "center", behavior: calm() ? "auto" : "smooth" });
+    const { target: id, block = "center" } = HINTS[hints.now], target = at(id);
+    target.scrollIntoView({ block, behavior: calm() ? "auto" : "smooth" });
     if (target.tabIndex >= 0) target.focus({ preventScroll: true });
   });
   at("hint-hide").addEventListener("click", () => {
@@ -52,14 +55,14 @@ function startHints() {
     at("drawing").focus({ preventScroll: true });
   });
   for (const change of ["graph", "settings", "network", "running", "trained", "runs", "phase"]) on(change, followHints);
+  followHints();
   showHint();
 }
 
 function followHints() {
   if (hints.hidden || !trainer.yours) return;
-  const before = hints.now;
   while (hints.now < HINTS.length && HINTS[hints.now].done()) hints.now += 1;
-  if (hints.now !== before) showHint();
+  showHint();
 }
 
 function showHint() {
@@ -68,6 +71,8 @@ function showHint() {
   at("hint").hidden = hints.hidden || !hint;
   if (hints.hidden || !hint) return;
   at("hint-count").textContent = `Hint ${hints.now + 1} of ${HINTS.length}`;
-  at("hint-text").innerHTML = hint.text();
+  const text = hint.text();
+  if (text !== hints.shown) at("hint-text").innerHTML = text; // else it would be read aloud again
+  hints.shown = text;
   at(hint.target).classList.add("hinted");
 }

@@ -23,7 +23,10 @@ function startMatrices() {
     weightsPainted = 0;
     repaint("weights");
   });
-  on("trained", () => repaint("weights"));
+  on("trained", () => {
+    if (!trainer.running) weightsPainted = 0; // a single step is shown at once
+    repaint("weights");
+  });
 }
 
 function pressedInMatrix(event) {

@@ -152,7 +152,7 @@ function refreshRound() {
 }
 
 function phraseOf(phase, { node, sources, sum, update, bias }) {
-  const point = `(${chosenPoint().map(short).join(", ")})`, vector = (values) => `(${brief(values)})`;
+  const point = `(${chosenPoint().map(short).join(", ")})`, vector = (values) => (silent(values) ? "0 in every channel" : `(${listed(values)})`);
   const hears = sources.length === 1 ? "only itself" : `${sources.length} nodes, itself included`;
   switch (phase) {
     case 0: return `A point ${point} is in the network. Each node holds a few numbers, its channels; node ${node} will hear ${hears}.`;
@@ -227,6 +227,7 @@ function startPlayer() {
     if (at("round-node").length !== state.graph.n) at("round-node").innerHTML = nodes;
     refreshRound();
   });
+  on("running", () => at("round-text").setAttribute("aria-live", trainer.running ? "off" : "polite"));
   for (const change of ["node", "point", "round"]) on(change, refreshRound);
-  on("trained", () => { if (player.phase >= 0 && trainer.steps % EVALUATE_EVERY === 0) refreshRound(); });
+  on("trained", () => { if (player.phase >= 0 && (isEvaluated() || !trainer.running)) refreshRound(); });
 }

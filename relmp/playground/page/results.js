@@ -32,6 +32,7 @@ function paintLosses() {
     context.fillStyle = css(colours.soft);
     context.fillText(tick.toFixed(1), left - 6, y(tick));
   }
+  context.clearRect(right - 30, top, 30, 14); // no line through the name
   context.fillText("loss", right, top + 6);
   context.fillText(`step ${last}`, right, bottom + 12);
   for (const [name, colour, dash] of [["complete", colours.soft, [5, 3]], ["yours", colours.accent, []]]) {
@@ -101,13 +102,23 @@ function paintRuns() {
   const steps = (run, name) => run[name] ?? `not in ${run.steps}`;
   for (const run of runs) {
     const row = make("tr", {}, body);
-    for (const cell of [TASKS[run.task].title, run.seed, run.rate, run.scale, steps(run, "yours"), steps(run, "complete")]) {
+    make("small", {}, make("td", {}, row, TASKS[run.task].title), run.graph);
+    for (const cell of [run.seed, run.rate, run.scale, run.width, steps(run, "yours"), steps(run, "complete")]) {
       make("td", {}, row, cell);
     }
   }
-  const time = (run, name) => run[name] ?? Infinity;
-  const yours = runs.filter((run) => time(run, "yours") < time(run, "complete")).length;
-  const complete = runs.filter((run) => time(run, "complete") < time(run, "yours")).length;
-  at("runs-text").textContent = runs.length < 2 ? "" :
-    `First at ${percent(LEARNED)}: your graph ${yours} times, the complete graph ${complete} times, both at once ${runs.length - yours - complete} times. One seed alone tells nothing.`;
+  at("runs-text").textContent = countedRuns();
+}
+
+// Who was first, over the runs of the latest run's graph and task: others are another question.
+function countedRuns() {
+  const [latest] = runs, time = (run, name) => run[name] ?? Infinity;
+  const alike = runs.filter((run) => run.python === latest.python && run.task === latest.task);
+  if (alike.length < 2) return "";
+  const count = (which) => alike.filter(which).length;
+  const yours = count((run) => time(run, "yours") < time(run, "complete"));
+  const complete = count((run) => time(run, "complete") < time(run, "yours"));
+  const neither = count((run) => !run.yours && !run.complete);
+  const together = alike.length - yours - complete - neither;
+  return `${TASKS[latest.task].title}, ${latest.graph}, ${alike.length} runs. First at ${percent(LEARNED)}: your graph in ${yours}, the complete graph in ${complete}; both at once in ${together}, neither in ${neither}. One seed alone tells nothing.`;
 }

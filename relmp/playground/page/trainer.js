@@ -26,9 +26,12 @@ function resetTraining() {
   trainer.order = Array.from({ length: TRAIN_POINTS }, (_, i) => i);
   trainer.next = TRAIN_POINTS;
   trainer.graph = state.graph;
-  trainer.settings = { task: state.task, seed: state.seed, rate: state.rate, scale: state.scale };
+  trainer.settings = {
+    graph: graphTitle(state.source, state.graph), python: pythonLines(state.source, state.graph),
+    task: state.task, seed: state.seed, rate: state.rate, scale: state.scale, width: baseline,
+  };
   Object.assign(trainer, {
-    steps: 0, kept: false, rested: false, history: [], reached: { yours: null, complete: null },
+    steps: 0, run: null, rested: false, history: [], reached: { yours: null, complete: null },
   });
   evaluateBoth();
   at("results-text").textContent = "";
@@ -51,19 +54,23 @@ function nextBatch() {
 }
 
 function trainOnce() {
+  if (!trainer.steps) trainer.settings.rate = state.rate;
+  else if (trainer.settings.rate !== state.rate) trainer.settings.rate = "varied";
   const [batch, labels] = nextBatch();
   trainer.yours.trainStep(batch, labels, state.rate);
   trainer.complete.trainStep(batch, labels, state.rate);
   trainer.steps += 1;
-  if (trainer.steps % EVALUATE_EVERY === 0) evaluateBoth();
+  if (isEvaluated()) evaluateBoth();
 }
+
+const isEvaluated = () => trainer.steps % EVALUATE_EVERY === 0;
 
 function evaluateBoth() {
   const row = { step: trainer.steps };
   for (const name of ["yours", "complete"]) {
     const { points, labels } = trainer.points;
     row[name] = evaluate(trainer[name], points, labels);
-    if (row[name].accuracy >= LEARNED && trainer.steps) trainer.reached[name] ??= trainer.steps;
+    if (row[name].accuracy >= LEARNED && trainer.steps && isEvaluated()) trainer.reached[name] ??= trainer.steps;
   }
   trainer.history.push(row);
   if (trainer.steps % NEW_POINTS_EVERY === 0) evaluateNewPoints();
@@ -71,12 +78,14 @@ function evaluateBoth() {
   if (!Number.isFinite(yours.loss + complete.loss)) {
     pause();
     notify("The weights have grown without bound. Choose a smaller learning rate or smaller initial weights, and press Reset.");
-  } else if (trainer.steps && trainer.steps % LAST_STEP === 0) pause();
-  else if (!trainer.rested && Math.min(yours.accuracy, complete.accuracy) >= DONE) {
+  } else if (trainer.steps && trainer.steps % LAST_STEP === 0) {
+    pause();
+    keepRun();
+  } else if (!trainer.rested && Math.min(yours.accuracy, complete.accuracy) >= DONE) {
     trainer.rested = true; // who presses Train again wants more
     pause();
   }
-  if (trainer.reached.yours && trainer.reached.complete && !trainer.kept) keepRun();
+  if (learned()) keepRun();
 }
 
 function evaluateNewPoints() {
@@ -129,12 +138,20 @@ function result() {
 // Runs -----------------------------------------------------------------------------------------
 
 const runs = [];
+const SHORTEST_RUN = 100; // steps after which a run that has not learned is listed
 
+const learned = () => Boolean(trainer.reached.yours && trainer.reached.complete);
+
+// A run that learned is listed at once, any other when it ends; if it goes on, its row follows.
 function keepRun() {
-  if (trainer.kept || trainer.steps < 100) return;
-  trainer.kept = true;
-  runs.unshift({ ...trainer.settings, steps: trainer.steps, ...trainer.reached });
-  runs.length = Math.min(runs.length, 50);
+  const { steps, reached } = trainer;
+  if (trainer.run?.learned || (steps < SHORTEST_RUN && !learned())) return;
+  if (!trainer.run) {
+    trainer.run = { ...trainer.settings };
+    runs.unshift(trainer.run);
+    runs.length = Math.min(runs.length, 50);
+  }
+  Object.assign(trainer.run, trainer.settings, reached, { steps, learned: learned() });
   emit("runs");
 }
 
@@ -143,8 +160,9 @@ function startTrainer() {
   at("train-step").addEventListener("click", () => {
     pause();
     trainOnce();
+    if (!isEvaluated()) evaluateBoth();
     emit("trained");
-    if (trainer.steps % EVALUATE_EVERY === 0) at("results-text").textContent = result();
+    at("results-text").textContent = result();
   });
   at("reset").addEventListener("click", () => {
     pause();
