@@ -42,6 +42,32 @@ def test_the_hints_lead_to_a_learned_spiral(browser: Browser) -> None:
     assert min(last["yours"]["accuracy"], last["complete"]["accuracy"]) >= 0.95
 
 
+def test_hints_speak_of_the_graph_that_was_opened(running: Browser, page: Path) -> None:
+    for link, said in (("n=24", "24 nodes"), ("graph=karate_club", "two classes of points")):
+        running.open(page, f"#{link}")
+        running.run("location.reload()")
+        running.wait_for("document.body.dataset.ready")
+        assert said in text_of(running, "hint-text")
+
+
+def test_hints_go_on_where_a_network_does_not_learn(browser: Browser) -> None:
+    browser.run(
+        """
+        document.getElementById("preset-star").click();
+        document.getElementById("task-spiral").click();
+        """
+    )
+    browser.wait_for("relmp.trainer.settings.task === 'spiral'")
+    browser.run(
+        """
+        relmp.trainer.steps = 2999;
+        relmp.trainOnce();
+        """
+    )
+    assert "Not learned by both: your graph not yet" in text_of(browser, "hint-text")
+    assert "not in 3000" in text_of(browser, "runs-table")
+
+
 @pytest.mark.parametrize("task", ["circles", "spiral", "checkerboard"])
 def test_every_task_is_learned_from_every_seed(task: str, running: Browser) -> None:
     steps = running.run(
@@ -77,6 +103,25 @@ def test_a_node_is_dragged_to_another_place(browser: Browser) -> None:
     moved = node_on_screen(browser, 3)
     assert moved == pytest.approx((round(x) - 60, round(y) + 40), abs=1.5)
     assert browser.run("return relmp.state.graph.edges()") == edges
+
+
+@pytest.mark.parametrize("begun", ["{button: 2}", "{isPrimary: false}", "{}"])
+def test_a_drag_that_is_broken_off_moves_nothing(begun: str, browser: Browser) -> None:
+    """The other mouse button, a second finger, a gesture that the browser takes over."""
+    x, y = node_on_screen(browser, 3)
+    moved = browser.run(
+        f"""
+        const canvas = document.getElementById("drawing"), before = String(relmp.state.places);
+        canvas.setPointerCapture = () => {{}};
+        const send = (kind, x, y, more = {{}}) => canvas.dispatchEvent(new PointerEvent(kind,
+          {{clientX: x, clientY: y, isPrimary: true, button: 0, ...more}}));
+        send("pointerdown", {x}, {y}, {begun});
+        send("pointercancel", {x}, {y});
+        send("pointermove", {x} + 50, {y} + 50);
+        return String(relmp.state.places) !== before;
+        """
+    )
+    assert not moved
 
 
 def test_a_graph_is_drawn_with_keys_alone(browser: Browser) -> None:
@@ -139,6 +184,63 @@ def test_a_round_is_played_to_its_end(browser: Browser) -> None:
     assert text_of(browser, "round-step") == "Begin"
 
 
+RUN = """
+const [task, graph, reached, steps] = %s;
+Object.assign(relmp.state, {task});
+relmp.setGraph({name: "star", n: graph}, relmp.GENERATORS.star({n: graph}));
+relmp.resetTraining();
+Object.assign(relmp.trainer, {steps});
+Object.assign(relmp.trainer.reached, reached);
+relmp.resetTraining();
+"""
+
+
+def test_runs_of_other_graphs_are_not_counted_together(browser: Browser) -> None:
+    for run in (
+        '["spiral", 8, {yours: 30, complete: 40}, 50]',
+        '["spiral", 9, {yours: 30, complete: 40}, 50]',
+        '["circles", 9, {yours: 30, complete: 40}, 50]',
+        '["spiral", 9, {yours: 70, complete: 20}, 90]',
+        '["spiral", 9, {yours: 70, complete: 70}, 90]',
+        '["spiral", 9, {}, 200]',
+        '["spiral", 9, {yours: null, complete: null}, 99]',  # too short to say anything
+    ):
+        browser.run(RUN % run)
+    assert browser.run("return relmp.runs.map((run) => run.graph)") == [
+        *["star, n 9"] * 5, "star, n 8",
+    ]  # fmt: skip
+    assert text_of(browser, "runs-text") == (
+        "Spiral, star, n 9, 4 runs. First at 95 %: your graph in 1, the complete graph in 1; "
+        "both at once in 1, neither in 1. One seed alone tells nothing."
+    )
+
+
+def test_a_run_at_more_than_one_rate_says_so(browser: Browser) -> None:
+    browser.run(
+        """
+        for (const rate of [0.02, 0.02, 0.05, 0.02]) {
+          relmp.state.rate = rate;
+          relmp.trainOnce();
+        }
+        """
+    )
+    assert browser.run("return relmp.trainer.settings.rate") == "varied"
+
+
+def test_a_single_step_shows_what_it_did(browser: Browser) -> None:
+    """And reaches nothing earlier than a run without it would."""
+    shown = "return document.getElementById('results').tBodies[0].rows[2].textContent"
+    browser.wait_for("document.getElementById('results').tBodies[0].rows.length")
+    before = browser.run(shown)
+    browser.run("document.getElementById('train-step').click()")
+    browser.wait_for(f"(() => {{{shown}}})() !== {before!r}")
+    for _ in range(12):
+        browser.run("document.getElementById('train-step').click()")
+    assert browser.run("return relmp.trainer.history.length") == 14
+    reached = browser.run("return Object.values(relmp.trainer.reached)")
+    assert all(step is None or step % 10 == 0 for step in reached)
+
+
 def test_settings_that_blow_up_are_said(browser: Browser) -> None:
     browser.run(
         "Object.assign(relmp.state, {rate: 1e200}); document.getElementById('train').click()"
@@ -194,6 +296,24 @@ def test_a_phone_scrolls_in_one_direction_only(browser: Browser) -> None:
         for graph in ("ring", "karate_club"):
             browser.run(f"document.getElementById('preset-{graph}').click()")
             assert browser.run("return document.documentElement.scrollWidth") <= 375
+    finally:
+        browser.resize(1400, 1200)
+
+
+@pytest.mark.parametrize("width", [320, 390, 1024])
+def test_the_round_stands_under_its_drawing_on_small_screens(width: int, browser: Browser) -> None:
+    try:
+        browser.resize(width, 844)
+        graph, round_, place, wide = browser.run(
+            """
+            const box = (id) => document.getElementById(id).getBoundingClientRect();
+            return [box("graph-panel").bottom, box("round-panel").top, box("place-panel").top,
+              document.documentElement.scrollWidth];
+            """
+        )
+        assert 0 < round_ - graph < 30
+        assert place > round_
+        assert wide <= width
     finally:
         browser.resize(1400, 1200)
 

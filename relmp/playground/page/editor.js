@@ -13,12 +13,12 @@ function startEditor() {
     const { clientX, clientY } = event.touches[0];
     if (nodeAt({ clientX, clientY, pointerType: "touch" }) !== null) event.preventDefault();
   }, { passive: false });
-  canvas.addEventListener("pointercancel", () => endEdge(null));
+  canvas.addEventListener("pointercancel", letGo);
   canvas.addEventListener("dblclick", (event) => {
     if (nodeAt(event) === null) addNode(placeOf(event));
   });
   canvas.addEventListener("keydown", pressed);
-  canvas.addEventListener("blur", () => endEdge(null));
+  canvas.addEventListener("blur", letGo);
   for (const input of document.querySelectorAll("input[name=tool]")) {
     input.addEventListener("change", () => {
       tool = input.value;
@@ -40,7 +40,7 @@ function startEditor() {
     repaint("drawing");
   });
   for (const change of ["places", "node", "theme", "network"]) on(change, () => repaint("drawing"));
-  on("trained", () => { if (trainer.steps % EVALUATE_EVERY === 0) repaint("drawing"); });
+  on("trained", () => { if (isEvaluated() || !trainer.running) repaint("drawing"); });
 }
 
 function onRing() {
@@ -112,7 +112,7 @@ function nodeAt(event) {
 
 function grab(event) {
   const node = nodeAt(event);
-  if (node === null) return;
+  if (node === null || event.button !== 0 || !event.isPrimary) return;
   at("drawing").setPointerCapture(event.pointerId);
   choose(node);
   if (tool === "connect") newEdge.from = node;
@@ -134,6 +134,11 @@ function drag(event) {
 function release(event) {
   grabbed = null;
   if (newEdge.from !== null) endEdge(nodeAt(event));
+}
+
+function letGo() {
+  grabbed = null;
+  endEdge(null);
 }
 
 function endEdge(target) {
@@ -166,7 +171,10 @@ function pressed(event) {
     say(`An edge from node ${state.node}: arrows choose the other end.`);
     repaint("drawing");
   } else if (event.key === "Enter") endEdge(Number.isInteger(newEdge.to) ? newEdge.to : null);
-  else if (event.key === "Escape") endEdge(null);
+  else if (event.key === "Escape") {
+    if (newEdge.from !== null) say("No edge was changed.");
+    endEdge(null);
+  }
   else if (event.key === "Delete" || event.key === "Backspace") removeNode();
   else if (event.key === "+") addNode();
   else return;
