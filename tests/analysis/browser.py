@@ -61,6 +61,10 @@ class Browser:
         """What a JavaScript function body returns."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": []})
 
+    def text_of(self, element: str) -> str:
+        """The text of the element of this id."""
+        return str(self.run(f"return document.getElementById('{element}').textContent"))
+
     def wait_for(self, condition: str, seconds: float = 20) -> Any:
         """Wait until a JavaScript expression is true, and return it."""
         end = time.monotonic() + seconds

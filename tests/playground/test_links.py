@@ -124,3 +124,9 @@ def test_random_links_never_break_the_page(running: Browser) -> None:
 def test_a_link_that_is_pasted_into_the_open_page(browser: Browser) -> None:
     browser.run("location.hash = '#graph=star&n=7'")
     browser.wait_for("relmp.state.source.name === 'star' && relmp.state.graph.n === 7")
+
+
+def test_a_link_to_a_file_says_what_others_can_do_with_it(browser: Browser) -> None:
+    browser.run("document.getElementById('copy-link').click()")
+    notice = browser.run("return document.getElementById('notice').textContent")
+    assert "works in every copy" in notice

@@ -35,6 +35,9 @@ function startControls() {
   for (const button of document.querySelectorAll("button.explain")) startExplanation(button);
   copies("copy-python", () => pythonLines(state.source, state.graph));
   copies("copy-link", () => `${location.href.split("#")[0]}${writeLink(state)}`);
+  at("copy-link").addEventListener("click", () => {
+    if (location.protocol === "file:") notify("This link leads to the file on this computer. From # on, it works in every copy of the page.");
+  });
   for (const change of ["graph", "settings"]) on(change, showControls);
 }
 
