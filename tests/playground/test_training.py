@@ -94,6 +94,8 @@ def test_a_single_step_shows_what_it_did(browser: Browser) -> None:
     for _ in range(12):
         browser.run("document.getElementById('train-step').click()")
     assert browser.run("return relmp.trainer.history.length") == 14
+    accuracy = "const {fresh, yours} = relmp.trainer; return relmp.evaluate(yours, fresh.points, fresh.labels).accuracy"  # noqa: E501
+    assert browser.run("return relmp.trainer.generalised.yours") == browser.run(accuracy)
     reached = browser.run("return Object.values(relmp.trainer.reached)")
     assert all(step is None or step % 10 == 0 for step in reached)
 
@@ -116,3 +118,14 @@ def test_training_is_not_counted_aloud(browser: Browser) -> None:
     assert browser.run(live) == "off"
     browser.run("document.getElementById('train').click()")
     assert browser.run(live) == "polite"
+
+
+def test_what_is_not_yet_learned_does_not_read_95_percent(browser: Browser) -> None:
+    for right, shown in ((227, "94.6 %"), (228, "95 %"), (239, "99.6 %"), (240, "100 %")):
+        browser.run(
+            f"""
+            relmp.trainer.history.at(-1).yours.accuracy = {right} / 240;
+            document.getElementById("theme").click();  // paints the results again
+            """
+        )
+        browser.wait_for(f"document.getElementById('yours-score').textContent === {shown!r}")

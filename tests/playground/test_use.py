@@ -201,16 +201,18 @@ def test_a_phone_scrolls_in_one_direction_only(browser: Browser) -> None:
 def test_the_round_stands_under_its_drawing_on_small_screens(width: int, browser: Browser) -> None:
     try:
         browser.resize(width, 844)
-        graph, round_, place, wide = browser.run(
+        graph, round_, place, wide, heading = browser.run(
             """
             const box = (id) => document.getElementById(id).getBoundingClientRect();
             return [box("graph-panel").bottom, box("round-panel").top, box("place-panel").top,
-              document.documentElement.scrollWidth];
+              document.documentElement.scrollWidth,
+              document.querySelector("#round-panel .heading").clientHeight];
             """
         )
         assert 0 < round_ - graph < 30
         assert place > round_
         assert wide <= width
+        assert heading < 40 or width < 375  # in one line
     finally:
         browser.resize(1400, 1200)
 
