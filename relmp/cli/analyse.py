@@ -106,7 +106,7 @@ class AnalyseCommand:
         table = _selected(collect(self.source[0]), self.where)
         found = compare_values(table, axis, error=self.error)
         out = OutputFolder(self.out or self.source[0])
-        out.write_table(f"by_{axis}", found.values)
+        out.write_table(f"by_{axis}", found.by_value)
         out.write_table(f"by_{axis}_pairs", found.pairs)
         out.write_text(f"by_{axis}.txt", f"{found}\n")
         print(found)

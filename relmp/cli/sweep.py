@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -84,9 +84,16 @@ class Sweep(TrainingOptions):
         of = "graphs" if self.graphs else f"graphs of {self.nodes} nodes"
         return (
             f"{self.model} on {self.data}: {count} {of} and the complete graph x {self.seeds} "
-            f"seeds{over}; learning rate {self.lr:g}, {self.epochs} epochs, initial weights "
-            f"{WEIGHTS[self.init]}."
+            f"seeds{over}; {', '.join(self._settings_named())}."
         )
+
+    def _settings_named(self) -> Iterator[str]:
+        if "training.lr" not in self.axes:
+            yield f"learning rate {self.lr:g}"
+        if "training.epochs" not in self.axes:
+            yield f"{self.epochs} epochs"
+        if "model.init" not in self.axes:
+            yield f"initial weights {WEIGHTS[self.init]}"
 
     def run(self) -> None:
         """Train what is not trained yet, and analyse.

@@ -332,3 +332,11 @@ def test_two_plans_in_one_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="was started with other settings"):
         trained(tmp_path, plan(seeds=1, lr=0.02))
     assert len(collect(tmp_path)) == 3
+
+
+def test_the_plan_file_to_copy() -> None:
+    from relmp.cli import Sweep
+
+    filled = Sweep(plan=str(ROOT / "experiments" / "plans" / "messages.toml")).filled()
+    assert len(filled.runs()) == 4 * 3 * 4 * 2
+    assert filled.loop.evaluate_every == 5

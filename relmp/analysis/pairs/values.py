@@ -21,7 +21,7 @@ class ValueComparison:
     Attributes:
         axis: The axis.
         error: The column that was compared.
-        values: One row a value, by mean error: ``value``, ``runs``, ``error``, ``flops``,
+        by_value: One row a value, by mean error: ``value``, ``runs``, ``error``, ``flops``,
             ``ms_an_epoch`` (medians).
         pairs: One row for every two values: ``first``, ``second``, ``difference`` (of the second
             from the first), ``low``, ``high``, ``p_value`` and ``p_holm`` (corrected for the
@@ -30,15 +30,15 @@ class ValueComparison:
 
     axis: str
     error: str
-    values: pd.DataFrame
+    by_value: pd.DataFrame
     pairs: pd.DataFrame
 
     def __str__(self) -> str:
         lines = [f"{self.axis}, by mean {self.error}:"]
-        shown = self.values.assign(
-            error=self.values["error"].map("{:.2f}".format),
-            flops=self.values["flops"].map("{:,.0f}".format),
-            ms_an_epoch=self.values["ms_an_epoch"].map("{:.0f}".format),
+        shown = self.by_value.assign(
+            error=self.by_value["error"].map("{:.2f}".format),
+            flops=self.by_value["flops"].map("{:,.0f}".format),
+            ms_an_epoch=self.by_value["ms_an_epoch"].map("{:.0f}".format),
         )
         lines.append(shown.rename(columns={"ms_an_epoch": "ms an epoch"}).to_string(index=False))
         if self.pairs.empty:
