@@ -146,7 +146,7 @@ def test_command_analyses_a_sweep(tmp_path, capsys):
     [
         (("published", "here"), None, "name a folder for the analysis"),
         (("published",), "out", "No folder of published results was given"),
-        (("a", "b"), None, "2 folders were given"),
+        (("a", "b"), None, "Name a folder for the comparison of two sweeps"),
         ((), None, "0 folders were given"),
     ],
 )
