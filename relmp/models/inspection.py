@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from relmp.models.budget import Classifier, layer_flops, run_one_image
-from relmp.rounds import Conv2dMessage, Round
-from relmp.rounds.execution import EXECUTIONS, MESSAGE_PASSING
+from relmp.rounds import Round
+from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
+from relmp.rounds.geometry import Images
 
 COLUMNS = (
     "layer", "kind", "nodes", "sizes", "edges", "density", "parameters", "flops",
@@ -158,7 +159,7 @@ def _differences(layer: Round, seed: int) -> Iterator[tuple[str, float]]:
     """Every execution that a round has, and its largest difference from message passing."""
     twin = copy.deepcopy(layer).double().eval().requires_grad_()
     twin.update_module = None  # the same along all executions
-    executions = [name for name in EXECUTIONS if name != "auto" and _has_execution(twin, name)]
+    executions = possible_executions(twin)
     if executions == [MESSAGE_PASSING]:
         yield MESSAGE_PASSING, 0.0  # nothing to compare it with
         return
@@ -178,18 +179,11 @@ def _differences(layer: Round, seed: int) -> Iterator[tuple[str, float]]:
         yield execution, max(_distance(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def _has_execution(layer: Round, execution: str) -> bool:
-    try:
-        layer.set_execution(execution)
-    except ValueError:
-        return False
-    return True
-
-
 def _random_input(layer: Round, seed: int) -> Tensor:
     shape: tuple[int, ...] = (3, layer.in_channels)
-    if isinstance(layer.message_module, Conv2dMessage):
-        reach = zip(layer.message_module.kernel_size, layer.message_module.dilation, strict=True)
+    geometry = layer.message_module.geometry
+    if isinstance(geometry, Images):
+        reach = zip(geometry.kernel, geometry.dilation, strict=True)
         shape += tuple(dilation * (size - 1) + 4 for size, dilation in reach)
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(shape, generator=generator, dtype=torch.float64)
