@@ -73,9 +73,8 @@ class LayerSpec:
 
     def flops(self, graph: RelationalGraph | None, message: MessageFactory | None = None) -> int:
         """Multiply-adds of one image over the edges of a graph; None counts the dense layer."""
-        if self.kind == "squeeze":  # with the biases, as in the paper's code
-            outside, between = self.in_channels, self.out_channels
-            return 2 * outside * between + outside + between
+        if self.kind == "squeeze":
+            return squeeze_flops(self.in_channels, self.out_channels)
         if self.relational and graph is not None and message not in LINEAR:
             kernel_size = self.kernel_size if self.kind == "conv" else None
             channels = (self.in_channels, self.out_channels)
@@ -255,8 +254,13 @@ class SqueezeExcitation(nn.Module):
         return x * self.scale(x.mean((2, 3), keepdim=True)).sigmoid()
 
     def flops(self) -> int:
-        """Multiply-adds of one image, with the biases, as in the paper's code."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Multiply-adds of one image."""
+        return squeeze_flops(self.scale[0].in_channels, self.scale[0].out_channels)
+
+
+def squeeze_flops(channels: int, squeezed: int) -> int:
+    """Multiply-adds of squeeze and excitation, with the biases, as in the paper's code."""
+    return 2 * channels * squeezed + channels + squeezed
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def create_model(
     ``create_model("mlp", graph=graph, num_classes=10, in_features=3072, width=512)``
 
     Args:
-        name: A registered model (``relmp.models.models.names()``).
+        name: A registered model (``relmp.models.MODELS.names()``).
         graph: The graph of all inner layers; None builds the ordinary dense network.
         num_classes: Number of classes.
         seed: Decides the initial weights. No global random state is read or changed.

@@ -42,9 +42,10 @@ class Round(MessagePassing):  # type: ignore[misc]
         update: What is done to the flat output: normalisation, activation, or any module.
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
         execution: ``"message_passing"`` runs the definition. A round of linear maps is also
-            computed as one product with a matrix of zeros between the edges (``"dense"``), as
-            one batched product of gathered neighbours (``"gathered"``, linear messages), or
-            by compiled loops over the edges (``"cpu_kernel"``). ``"auto"`` chooses by a
+            computed as one product with a matrix of zeros between the edges (``"dense"``); one
+            of :class:`LinearMessage` as one batched product of gathered neighbours
+            (``"gathered"``); one of that or :class:`Conv2dMessage` by compiled loops over the
+            edges (``"cpu_kernel"``). ``"auto"`` chooses by a
             measured table, and again when the round moves to another device or type; another
             one that no longer fits is an error then. ``layer.execution`` says what is used.
             Hooks on ``message_module`` see messages: while there are any, these are passed, and

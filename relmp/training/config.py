@@ -84,7 +84,7 @@ class DataOptions:
         image_size: Height and width that the images of a folder are brought to; 224 by default.
         train_size: Keep only so many training images, or this share of them if it is a
             fraction (0.1); all of them by default.
-        validation: Share of the training images that are held out and evaluated as well.
+        validation: Share of the kept training images that are held out and evaluated as well.
         subset_seed: Decides which images ``train_size`` keeps and ``validation`` holds out.
 
     Raises:

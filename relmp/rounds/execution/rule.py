@@ -17,10 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from torch import Tensor
-
 from relmp.rounds.form import RoundForm
-from relmp.rounds.message import LinearMessage
+from relmp.rounds.message import WeightedMessage
 
 TABLE_VARIABLE = "RELMP_EXECUTION_TABLE"
 
@@ -29,7 +27,7 @@ class Crossover(NamedTuple):
     """Densities up to which executions beat the dense product.
 
     Args:
-        kind: "linear", "pointwise" (a 1x1 convolution) or "spatial" (a larger kernel).
+        kind: "linear" (of vectors), "pointwise" (a 1x1 convolution) or "spatial" (a larger kernel).
         size: From which size this row holds, up to the next one: channels of the layer for
             "linear", where calls cost more than small products, and channels a node for others.
         cpu_kernel: Up to this density the compiled loops win.
@@ -65,25 +63,29 @@ MEASURED = (
 
 
 def crossover(form: RoundForm) -> Crossover:
-    """The row of the table for a linear or convolutional round."""
+    """The row of the table for a round of linear maps."""
     kind = kind_of(form)
-    size = math.sqrt(form.in_channels * form.out_channels)
-    size = size if kind == "linear" else size / form.graph.num_nodes
+    size = mean_channels(form) if kind == "linear" else channels_a_node(form)
     rows = [row for row in table(os.environ.get(TABLE_VARIABLE)) if row.kind == kind]
     return max((row for row in rows if row.size <= size), key=lambda row: row.size)
 
 
 def kind_of(form: RoundForm) -> str:
-    """Which rows of the table speak of a round."""
-    if isinstance(form.message, LinearMessage):
+    """Which rows of the table speak of a round of linear maps."""
+    kernel = cast(WeightedMessage, form.message).geometry.kernel
+    if not kernel:
         return "linear"
-    kernel = cast(Tensor, form.message.weight).shape[3:]
     return "pointwise" if math.prod(kernel) == 1 else "spatial"
+
+
+def mean_channels(form: RoundForm) -> float:
+    """The geometric mean of the channels of the input and of the output."""
+    return math.sqrt(form.in_channels * form.out_channels)
 
 
 def channels_a_node(form: RoundForm) -> float:
     """The node size, between that of the input and that of the output."""
-    return math.sqrt(form.in_channels * form.out_channels) / form.graph.num_nodes
+    return mean_channels(form) / form.graph.num_nodes
 
 
 @cache

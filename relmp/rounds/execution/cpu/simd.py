@@ -100,7 +100,8 @@ def integer(value: int) -> Any:
 def lanes(itemsize: int, images: int) -> int:
     """How many images the kernels handle together: what leaves the fewest lanes empty."""
     one = VECTOR_BYTES // itemsize
-    return one * min(MAX_VECTORS, max(1, 2 - -(-images // one) % 2))
+    vectors = -(-images // one)
+    return one if vectors % MAX_VECTORS else one * MAX_VECTORS
 
 
 class Emitter:
