@@ -189,7 +189,7 @@ class Maker:
         return self(name, [self.norm(name), *([] if activation is None else [activation()])])
 
     def finish(self, model: nn.Module) -> None:
-        """See that every layer was asked for, and draw what ``init`` draws otherwise.
+        """See that every layer was asked for, and draw the weights as ``init`` says.
 
         Raises:
             KeyError: If one was not.
@@ -198,7 +198,9 @@ class Maker:
         if missing:
             raise KeyError(f"Layer '{missing[0]}' of the plan was not asked for.")
         inner = [self.made[name] for name, spec in self.plan.items() if spec.relational]
-        draw_weights(model, inner, self.init)
+        # As ever, a network of vectors draws the linear layers inside its rounds, too.
+        vectors = all(spec.kind == "linear" for spec in self.plan.values())
+        draw_weights(model, inner, self.init, within_rounds=vectors)
 
     def _round(
         self, name: str, spec: LayerSpec, graph: RelationalGraph, update: Sequence[nn.Module]

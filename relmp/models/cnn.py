@@ -12,7 +12,6 @@ from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     draw_stem,
-    initialise,
     make_stem,
     stage_widths,
 )
@@ -98,7 +97,6 @@ class CNN(Classifier):
             rounds = [make.round(f"stages.{number}.{depth}") for depth in range(self.DEPTH)]
             self.stages.append(nn.Sequential(*rounds))
         self.head = make("head")
-        initialise(self)
         make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from relmp.graphs import RelationalGraph
 from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
-    initialise,
     make_stem,
     stage_widths,
 )
@@ -136,7 +135,6 @@ class EfficientNetB0(Classifier):
             self.stages.append(nn.Sequential(*blocks))
         self.top = nn.Sequential(make("top.0"), make.norm("top.0"), nn.SiLU())
         self.head = make("head")
-        initialise(self)
         make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     draw_stem,
-    initialise,
     make_stem,
     stage_widths,
 )
@@ -223,7 +222,6 @@ class ResNet(Classifier):
             blocks = [ResidualBlock(make, f"stages.{stage}.{block}") for block in range(depth)]
             self.stages.append(nn.Sequential(*blocks))
         self.head = make("head")
-        initialise(self)
         make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
