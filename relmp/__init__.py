@@ -36,24 +36,24 @@ if TYPE_CHECKING:
     from relmp.models import summary as summary
     from relmp.models import to_dense as to_dense
     from relmp.models import verify as verify
-    from relmp.rounds import AttentionMessage as AttentionMessage
-    from relmp.rounds import ClassSharedMessage as ClassSharedMessage
     from relmp.rounds import Conv2dMessage as Conv2dMessage
-    from relmp.rounds import EdgeAttrMessage as EdgeAttrMessage
-    from relmp.rounds import FrozenMessage as FrozenMessage
-    from relmp.rounds import GatedMessage as GatedMessage
     from relmp.rounds import LinearMessage as LinearMessage
-    from relmp.rounds import LowRankMessage as LowRankMessage
     from relmp.rounds import Message as Message
-    from relmp.rounds import MLPMessage as MLPMessage
     from relmp.rounds import RelationalConv2d as RelationalConv2d
     from relmp.rounds import RelationalLinear as RelationalLinear
     from relmp.rounds import Round as Round
-    from relmp.rounds import ScalarMessage as ScalarMessage
-    from relmp.rounds import SharedMessage as SharedMessage
     from relmp.rounds import degree_scaled as degree_scaled
     from relmp.rounds import initialise_by_degree as initialise_by_degree
     from relmp.rounds import message_names as message_names
+    from relmp.rounds.messages import AttentionMessage as AttentionMessage
+    from relmp.rounds.messages import ClassSharedMessage as ClassSharedMessage
+    from relmp.rounds.messages import EdgeAttrMessage as EdgeAttrMessage
+    from relmp.rounds.messages import FrozenMessage as FrozenMessage
+    from relmp.rounds.messages import GatedMessage as GatedMessage
+    from relmp.rounds.messages import LowRankMessage as LowRankMessage
+    from relmp.rounds.messages import MLPMessage as MLPMessage
+    from relmp.rounds.messages import ScalarMessage as ScalarMessage
+    from relmp.rounds.messages import SharedMessage as SharedMessage
     from relmp.sweep import collect as collect
     from relmp.sweep import grid as grid
     from relmp.sweep import over_graphs as over_graphs
@@ -85,24 +85,26 @@ _HOMES = {
         "sweep_design_space",
     ),
     "relmp.rounds": (
-        "AttentionMessage",
-        "ClassSharedMessage",
         "Conv2dMessage",
-        "EdgeAttrMessage",
-        "FrozenMessage",
-        "GatedMessage",
         "LinearMessage",
-        "LowRankMessage",
-        "MLPMessage",
         "Message",
         "RelationalConv2d",
         "RelationalLinear",
         "Round",
-        "ScalarMessage",
-        "SharedMessage",
         "degree_scaled",
         "initialise_by_degree",
         "message_names",
+    ),
+    "relmp.rounds.messages": (
+        "AttentionMessage",
+        "ClassSharedMessage",
+        "EdgeAttrMessage",
+        "FrozenMessage",
+        "GatedMessage",
+        "LowRankMessage",
+        "MLPMessage",
+        "ScalarMessage",
+        "SharedMessage",
     ),
     "relmp.models": (
         "count_flops",

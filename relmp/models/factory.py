@@ -15,8 +15,8 @@ from relmp.fingerprint import code_fingerprint
 from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.graphs.serialise import graph_from_dict, graph_to_dict
-from relmp.registry import Registry
-from relmp.rounds.names import is_known, message_text, resolve_message
+from relmp.registry import Registry, parse_call
+from relmp.rounds.names import MESSAGES, message_text, resolve_message
 
 MAX_CHANNELS = 2**20
 """So many channels, features or classes may a layer have."""
@@ -89,7 +89,8 @@ class ModelConfig:
     def foreign(self) -> list[str]:
         """What building this model would import that is neither registered nor installed."""
         message = self.options.get("message")
-        return [message] if isinstance(message, str) and not is_known(message) else []
+        known = not isinstance(message, str) or MESSAGES.is_known(parse_call(message)[0])
+        return [] if known else [message]
 
     def code(self) -> dict[str, str]:
         """Fingerprints of the user's own code that the model runs, by what it is."""

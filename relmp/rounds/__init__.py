@@ -20,41 +20,21 @@ from relmp.rounds.layers import (
     keep_dense_weight,
 )
 from relmp.rounds.message import Edges, LinearMessage, Message, WeightedMessage
-from relmp.rounds.messages import (
-    AttentionMessage,
-    ClassSharedMessage,
-    EdgeAttrMessage,
-    FrozenMessage,
-    GatedMessage,
-    LowRankMessage,
-    MLPMessage,
-    ScalarMessage,
-    SharedMessage,
-    linear_map,
-)
+from relmp.rounds.messages import linear_map
 from relmp.rounds.names import MESSAGES, message_names, resolve_message
 from relmp.rounds.round import Round
 
 __all__ = [
     "MESSAGES",
-    "AttentionMessage",
     "ChannelPartition",
-    "ClassSharedMessage",
     "CombinedAggregation",
     "Conv2dMessage",
-    "EdgeAttrMessage",
     "Edges",
-    "FrozenMessage",
-    "GatedMessage",
     "LinearMessage",
-    "LowRankMessage",
-    "MLPMessage",
     "Message",
     "RelationalConv2d",
     "RelationalLinear",
     "Round",
-    "ScalarMessage",
-    "SharedMessage",
     "WeightedMessage",
     "degree_scaled",
     "dense_layer",

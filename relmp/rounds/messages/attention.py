@@ -13,8 +13,10 @@ from relmp.rounds.geometry import KernelOptions
 from relmp.rounds.message import Edges, Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("attention")
 class AttentionMessage(Message):
     r"""A linear message, weighted by attention over the in-edges of the listener:
 

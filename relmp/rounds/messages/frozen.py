@@ -9,8 +9,10 @@ from torch import Tensor
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import Edges, WeightedMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("frozen")
 class FrozenMessage(WeightedMessage):
     r"""A linear message that is not trained: :math:`m_{ij} = W_{ij} x_j` with W a buffer.
 

@@ -11,8 +11,10 @@ from relmp.rounds.geometry import KernelOptions
 from relmp.rounds.message import Edges, Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("gated")
 class GatedMessage(Message):
     r"""A linear message, let through by a gate:
     :math:`m_{ij} = \sigma(u_{ij} \cdot \bar x_i + v_{ij} \cdot \bar x_j + b_{ij})\, W_{ij} x_j`.

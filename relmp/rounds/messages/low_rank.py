@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import Edges, WeightedMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("low_rank")
 class LowRankMessage(WeightedMessage):
     r"""A product of two thin matrices for every edge: :math:`m_{ij} = U_{ij} V_{ij} x_j`.
 

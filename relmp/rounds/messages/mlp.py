@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import Edges, Message
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("mlp")
 class MLPMessage(Message):
     r"""A network with one hidden layer for every edge:
     :math:`m_{ij} = V_{ij}\, \mathrm{ReLU}(U_{ij} [x_i; x_j] + b_{ij})`.

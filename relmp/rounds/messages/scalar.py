@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import Edges, WeightedMessage, real_weights
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("scalar")
 class ScalarMessage(WeightedMessage):
     r"""One number for every edge: :math:`m_{ij} = w_{ij} x_j`; on images one kernel,
     :math:`m_{ij} = w_{ij} * x_j`, the same for all channels.
