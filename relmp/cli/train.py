@@ -29,7 +29,7 @@ class TrainingOptions(TrainConfig, DataOptions):
         message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
             package.module:Name; linear by default.
         aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
-            "softmax(learn=True)".
+            "softmax(learn=True)", or one of your own as package.module:Name.
         execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
         init: How weights start: paper, degree (by in-degree: activations keep their size), or
             fan_in (that of the dense layer, as PyTorch's layers do).

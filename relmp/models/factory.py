@@ -16,6 +16,7 @@ from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.graphs.serialise import graph_from_dict, graph_to_dict
 from relmp.registry import Registry, parse_call
+from relmp.rounds.aggregation import aggregation_code, aggregation_text, foreign_aggregations
 from relmp.rounds.names import MESSAGES, message_text, resolve_message
 
 MAX_CHANNELS = 2**20
@@ -45,7 +46,7 @@ class ModelConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a message class is written as ``module:name``.
+        """Plain values for JSON; messages and aggregations are written as text.
 
         Raises:
             ValueError: If an option is an object that cannot be written down.
@@ -90,22 +91,25 @@ class ModelConfig:
         """What building this model would import that is neither registered nor installed."""
         message = self.options.get("message")
         known = not isinstance(message, str) or MESSAGES.is_known(parse_call(message)[0])
-        return [] if known else [message]
+        return [*([] if known else [message]), *foreign_aggregations(self.options.get("aggr"))]
 
     def code(self) -> dict[str, str]:
         """Fingerprints of the user's own code that the model runs, by what it is."""
-        parts: dict[str, Any] = {"model": MODELS[self.name]}
+        parts: dict[str, list[Any]] = {"model": [MODELS[self.name]]}
         if "message" in self.options:
-            parts["message"] = resolve_message(self.options["message"])
-        if isinstance(self.options.get("aggr"), type):
-            parts["aggr"] = self.options["aggr"]
-        found = {name: code_fingerprint(part) for name, part in parts.items()}
-        return {name: text for name, text in found.items() if text is not None}
+            parts["message"] = [resolve_message(self.options["message"])]
+        if "aggr" in self.options:
+            parts["aggr"] = list(aggregation_code(aggregation_text(self.options["aggr"])))
+        found = {name: map(code_fingerprint, some) for name, some in parts.items()}
+        joined = {name: " ".join(filter(None, some)) for name, some in found.items()}
+        return {name: text for name, text in joined.items() if text}
 
 
 def _plain(key: str, value: Any) -> object:
     if key == "message":
         return message_text(value)
+    if key == "aggr":
+        return aggregation_text(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
@@ -113,9 +117,8 @@ def _plain(key: str, value: Any) -> object:
     if isinstance(value, type) and "<locals>" not in value.__qualname__:
         return f"{value.__module__}:{value.__qualname__}"
     raise ValueError(
-        f"Option {key}={value!r} cannot be written to a configuration; give a name, with "
-        f'arguments where it takes any (aggr="softmax(learn=True)"), or a class that can be '
-        f"imported."
+        f"Option {key}={value!r} cannot be written to a configuration; give a number, a word, or a "
+        f"class that can be imported."
     )
 
 

@@ -36,9 +36,9 @@ class Round(MessagePassing):  # type: ignore[misc]
         out_channels: Channels of the output, likewise.
         message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``, see
             :class:`Message`; or a name ("gated", "low_rank(rank=2)").
-        aggr: An aggregation of PyG by name ("max", "softmax(learn=True)"), as an object or as
-            a callable ``(channels, degrees) -> Aggregation``, or a list of these, which are
-            added up.
+        aggr: An aggregation by name ("max", "softmax(learn=True)", "package.module:Name"), as a
+            class or object of PyG's kind, or as a callable ``(channels, degrees) ->
+            Aggregation``, or a list of these, which are added up.
         update: What is done to the flat output: normalisation, activation, or any module.
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
         execution: ``"message_passing"`` runs the definition. A round of linear maps is also

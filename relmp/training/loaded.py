@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.aggregation import Aggr
 from relmp.rounds.names import MessageFactory
 from relmp.training.data.image_files import fit_image, open_image
 from relmp.training.device import pick_device
@@ -113,17 +114,18 @@ def load_run(
     *,
     device: str | torch.device | None = None,
     message: MessageFactory | None = None,
+    aggr: Aggr | None = None,
     trust: bool = False,
 ) -> LoadedRun:
     """The trained model of a run, ready to predict.
 
     Nothing that the folder names is imported unless it is registered or installed: give the
-    message yourself, or trust the folder.
+    message or the aggregation yourself, or trust the folder.
 
     Args:
         folder: Folder of the run (``out`` of :func:`train`, or one in a sweep's folder).
         device: Where to put the model; a GPU where there is one by default.
-        message: The message of its rounds, where it is of your own.
+        message, aggr: The message and the aggregation of its rounds, where they are your own.
         trust: Whether what the folder names as ``package.module:Name`` is imported and called.
 
     Raises:
@@ -136,13 +138,13 @@ def load_run(
     config, checkpoint = run.config(), run.load()
     if checkpoint is None or not checkpoint["records"]:
         raise FileNotFoundError(f"The run in '{folder}' has not finished an epoch yet.")
-    described = config.model
-    if message is not None:
-        described = replace(described, options={**described.options, "message": message})
-    elif described.foreign and not trust:
+    given = {"message": message, "aggr": aggr}
+    own = {name: value for name, value in given.items() if value is not None}
+    described = replace(config.model, options={**config.model.options, **own})
+    if described.foreign and not trust:
         raise ValueError(
-            f"The run in '{folder}' has the message '{described.foreign[0]}', which would be "
-            f"imported and called; give the class (message=...), or trust the folder (trust=True, "
+            f"The run in '{folder}' names '{described.foreign[0]}', which would be imported and "
+            f"called; give the class (message=..., aggr=...), or trust the folder (trust=True, "
             f"--trust)."
         )
     model = described.create()
