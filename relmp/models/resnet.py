@@ -26,7 +26,7 @@ from relmp.rounds.aggregation import Aggr
 
 
 @dataclass(frozen=True)
-class Convolution:
+class BlockConv:
     """One convolution of a block: a round, or a depth-wise step inside each node."""
 
     in_channels: int
@@ -36,11 +36,11 @@ class Convolution:
     depthwise: bool = False
 
 
-BlockPlan: TypeAlias = Callable[[int, int, int], list[Convolution]]
+BlockPlan: TypeAlias = Callable[[int, int, int], list[BlockConv]]
 """``(in_channels, out_channels, stride) -> convolutions``."""
 
 
-def basic(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+def basic(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
     """Two rounds of 3x3 convolutions.
 
     ::
@@ -51,12 +51,12 @@ def basic(in_channels: int, out_channels: int, stride: int) -> list[Convolution]
             sum, ReLU
     """
     return [
-        Convolution(in_channels, out_channels, 3, stride),
-        Convolution(out_channels, out_channels, 3),
+        BlockConv(in_channels, out_channels, 3, stride),
+        BlockConv(out_channels, out_channels, 3),
     ]
 
 
-def separable(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+def separable(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
     """Two rounds of 1x1 convolutions, each after a depth-wise one that stays in its node.
 
     ::
@@ -67,14 +67,14 @@ def separable(in_channels: int, out_channels: int, stride: int) -> list[Convolut
             sum, ReLU
     """
     return [
-        Convolution(in_channels, in_channels, 3, stride, depthwise=True),
-        Convolution(in_channels, out_channels),
-        Convolution(out_channels, out_channels, 3, depthwise=True),
-        Convolution(out_channels, out_channels),
+        BlockConv(in_channels, in_channels, 3, stride, depthwise=True),
+        BlockConv(in_channels, out_channels),
+        BlockConv(out_channels, out_channels, 3, depthwise=True),
+        BlockConv(out_channels, out_channels),
     ]
 
 
-def bottleneck(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+def bottleneck(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
     """Three rounds, the middle one on a quarter of the channels.
 
     ::
@@ -87,9 +87,9 @@ def bottleneck(in_channels: int, out_channels: int, stride: int) -> list[Convolu
     """
     inner = round(out_channels / 4)
     return [
-        Convolution(in_channels, inner),
-        Convolution(inner, inner, 3, stride),
-        Convolution(inner, out_channels),
+        BlockConv(in_channels, inner),
+        BlockConv(inner, inner, 3, stride),
+        BlockConv(inner, out_channels),
     ]
 
 
@@ -127,7 +127,7 @@ class ResidualBlock(nn.Module):
 
 
 def draw_block(
-    drawing: Drawing, name: str, convolutions: Sequence[Convolution], *, relational: bool
+    drawing: Drawing, name: str, convolutions: Sequence[BlockConv], *, relational: bool
 ) -> None:
     """A block, its shortcut last; ``relational`` says whether a projection is a round."""
     before = (drawing.channels, drawing.size)
@@ -192,7 +192,7 @@ class ResNet(Classifier):
     RELATIONAL_PROJECTION: ClassVar[bool] = True
 
     @staticmethod
-    def plan_block(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+    def plan_block(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
         """The convolutions of one block."""
         return basic(in_channels, out_channels, stride)
 

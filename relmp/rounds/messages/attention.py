@@ -65,11 +65,11 @@ class AttentionMessage(Message):
         self.score = EdgeScore(num_edges, in_dim)
 
     def forward(self, x_i: Tensor, x_j: Tensor, edges: Edges) -> Tensor:
-        form, value = self.value.geometry, self.value(None, x_j)
-        score = self.score(form.pooled(x_i), form.pooled(x_j))
+        geometry, value = self.value.geometry, self.value(None, x_j)
+        score = self.score(geometry.pooled(x_i), geometry.pooled(x_j))
         score = F.leaky_relu(score, self.negative_slope)
         share = softmax(score, edges.target, num_nodes=edges.ptr.numel() - 1)
-        return form.scaled(value, share)
+        return geometry.scaled(value, share)
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         self.value.draw(edges, std / self._share_rms(edges)[edges.target])

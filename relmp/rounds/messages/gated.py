@@ -51,9 +51,9 @@ class GatedMessage(Message):
         self.bias = nn.Parameter(torch.zeros(num_edges))
 
     def forward(self, x_i: Tensor, x_j: Tensor) -> Tensor:
-        form, value = self.value.geometry, self.value(None, x_j)
-        gate = self.gate(form.pooled(x_i), form.pooled(x_j)) + self.bias[:, None]
-        return form.scaled(value, gate.sigmoid())
+        geometry, value = self.value.geometry, self.value(None, x_j)
+        gate = self.gate(geometry.pooled(x_i), geometry.pooled(x_j)) + self.bias[:, None]
+        return geometry.scaled(value, gate.sigmoid())
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         self.value.draw(edges, std / GATE_RMS)
