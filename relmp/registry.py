@@ -8,11 +8,12 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from relmp.checks import did_you_mean
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class Registry(Generic[T]):
@@ -31,21 +32,21 @@ class Registry(Generic[T]):
         self._items: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[Item], Item]:
         """Decorator that stores the object below it under ``name``.
 
         Raises:
             ValueError: If another definition already has this name.
         """
 
-        def store(item: T) -> T:
+        def store(item: Item) -> Item:
             known = self._items.get(name)
             if known is not None and _origin(known) != _origin(item):
                 raise ValueError(
                     f"{self.kind} '{name}' is already defined by {_origin(known)}; "
                     f"choose another name for {_origin(item)}."
                 )
-            self._items[name] = item
+            self._items[name] = cast(T, item)
             return item
 
         return store

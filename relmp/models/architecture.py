@@ -248,6 +248,7 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
+        self.channels, self.squeezed = channels, squeezed
         self.scale = nn.Sequential(
             nn.Conv2d(channels, squeezed, 1), nn.SiLU(), nn.Conv2d(squeezed, channels, 1)
         )
@@ -257,7 +258,7 @@ class SqueezeExcitation(nn.Module):
 
     def flops(self) -> int:
         """Multiply-adds of one image."""
-        return squeeze_flops(self.scale[0].in_channels, self.scale[0].out_channels)
+        return squeeze_flops(self.channels, self.squeezed)
 
 
 def squeeze_flops(channels: int, squeezed: int) -> int:

@@ -89,9 +89,11 @@ class ModelConfig:
     @property
     def foreign(self) -> list[str]:
         """What building this model would import that is neither registered nor installed."""
+        found = list(foreign_aggregations(self.options.get("aggr")))
         message = self.options.get("message")
-        known = not isinstance(message, str) or MESSAGES.is_known(parse_call(message)[0])
-        return [*([] if known else [message]), *foreign_aggregations(self.options.get("aggr"))]
+        if isinstance(message, str) and not MESSAGES.is_known(parse_call(message)[0]):
+            found.append(message)
+        return found
 
     def code(self) -> dict[str, str]:
         """Fingerprints of the user's own code that the model runs, by what it is."""

@@ -16,7 +16,7 @@ from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
-from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
+from relmp.rounds.execution import MESSAGE_PASSING, Execution, choose_execution
 from relmp.rounds.form import RoundForm
 from relmp.rounds.message import Edges, LinearMessage, MessageCall, as_message, make_edges
 from relmp.rounds.names import MessageFactory, make_message
@@ -319,9 +319,9 @@ def _kind(layer: Round) -> tuple[Any, ...]:
     return (layer.edge_index.device, *((tensor.device, tensor.dtype) for tensor in tensors))
 
 
-def _is_transformed(executor: nn.Module | None) -> bool:
+def _is_transformed(executor: Execution | None) -> bool:
     """Whether a transformation of ``torch.func`` or forward-mode differentiation is at work that
     an execution does not know; it would give wrong tangents, or none."""
-    if torch.compiler.is_compiling() or getattr(executor, "is_transformable", False):
+    if executor is None or executor.is_transformable or torch.compiler.is_compiling():
         return False
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0

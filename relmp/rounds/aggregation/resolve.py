@@ -90,8 +90,9 @@ def degree_scaled(
     Reference:
         Corso et al., *Principal Neighbourhood Aggregation for Graph Nets*, NeurIPS 2020.
     """
-    options = {"mode": mode, "train_norm": train_norm}
-    return partial(_degree_scaled, aggr=list(aggr), scaler=list(scaler), **options)
+    return partial(
+        _degree_scaled, aggr=list(aggr), scaler=list(scaler), mode=mode, train_norm=train_norm
+    )
 
 
 @AGGREGATIONS.register("degree_scaled")

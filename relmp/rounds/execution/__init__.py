@@ -1,8 +1,6 @@
 """Ways to execute a round. Message passing is the definition; the others compute the same.
 
-An execution is an ``nn.Module`` that PyG's fused hook calls instead of message and
-aggregation. It holds what it needs to know of the graph as buffers that are not saved, owns
-no parameters, and gives the same values and gradients.
+:class:`Execution` says what one is. ``execution="auto"`` takes one by :func:`_automatic`.
 """
 
 from __future__ import annotations
@@ -12,37 +10,24 @@ from functools import cache
 from typing import Protocol, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.cpu_kernel import CpuKernelExecution, numba_refusal
 from relmp.rounds.execution.dense import DenseExecution
 from relmp.rounds.execution.gathered import GatheredExecution
 from relmp.rounds.execution.rule import channels_a_node, crossover, kind_of
 from relmp.rounds.form import RoundForm
 
-
-class Execution(Protocol):
-    """A class of executions: the module, and whether it can run a round."""
-
-    name: str
-
-    def __call__(self, form: RoundForm) -> nn.Module: ...
-
-    @staticmethod
-    def refusal(form: RoundForm) -> str | None:
-        """Why the round cannot be executed so, or None."""
-
-
 MESSAGE_PASSING = "message_passing"
-_FUSED: dict[str, Execution] = {
-    cls.name: cast(Execution, cls)
-    for cls in (DenseExecution, GatheredExecution, CpuKernelExecution)
+_FUSED: dict[str, type[Execution]] = {
+    cls.name: cls for cls in (DenseExecution, GatheredExecution, CpuKernelExecution)
 }
 EXECUTIONS: tuple[str, ...] = ("auto", MESSAGE_PASSING, *_FUSED)
 """What ``execution=`` accepts."""
 
 
-def choose_execution(form: RoundForm, execution: str) -> tuple[str, nn.Module | None]:
+def choose_execution(form: RoundForm, execution: str) -> tuple[str, Execution | None]:
     """The execution that a round gets: its name, and its module (None for message passing).
 
     Raises:

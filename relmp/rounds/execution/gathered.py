@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
@@ -34,7 +35,7 @@ class _Neighbours(NamedTuple):
     own: Tensor
 
 
-class GatheredExecution(nn.Module):
+class GatheredExecution(Execution):
     r"""Gathers the neighbours of every node and multiplies once: :math:`y_i = [W_{ij}]_j [x_j]_j`.
 
     The batch comes last, so that a channel is a row and gathering copies rows. The gradients
@@ -46,7 +47,6 @@ class GatheredExecution(nn.Module):
 
     @staticmethod
     def refusal(form: RoundForm) -> str | None:
-        """Why this round cannot be executed so, or None."""
         if not isinstance(form.message, LinearMessage):
             return f"{type(form.message).__name__} is not one matrix for every edge"
         if not form.message.weight.dtype.is_floating_point:
@@ -60,7 +60,7 @@ class GatheredExecution(nn.Module):
         return map_refusal(form)
 
     def __init__(self, form: RoundForm) -> None:
-        super().__init__()
+        super().__init__(form)
         source, target = form.graph.edges
         parts = (form.in_partition, form.out_partition)
         for way, ends, partitions in (
@@ -80,9 +80,9 @@ class GatheredExecution(nn.Module):
         self.degrees: Tensor | None
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
-        form = cast(WeightedMessage, message)
-        form.check_input(x.shape)
-        x, weight = in_autocast_dtype(x, form.weight)
+        linear = cast(WeightedMessage, message)
+        linear.check_input(x.shape)
+        x, weight = in_autocast_dtype(x, linear.weight)
         weight = divided(weight, self.degrees)
         tables = [self.get_buffer("slots")]
         tables += [self.get_buffer(f"{way}_{name}") for way, name in _table_names()]
