@@ -7,7 +7,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="`torch.jit.script`")
     import torch_geometric.nn  # noqa: F401
 
-from relmp.rounds.aggregation import CombinedAggregation, degree_scaled
+from relmp.rounds.aggregation import AGGREGATIONS, CombinedAggregation, degree_scaled
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.cost import message_flops
@@ -25,6 +25,7 @@ from relmp.rounds.names import MESSAGES, message_names, resolve_message
 from relmp.rounds.round import Round
 
 __all__ = [
+    "AGGREGATIONS",
     "MESSAGES",
     "ChannelPartition",
     "CombinedAggregation",
