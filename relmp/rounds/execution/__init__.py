@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from relmp.rounds.execution.cpu_kernel import CpuKernelExecution, numba_refusal
 from relmp.rounds.execution.dense import DenseExecution
 from relmp.rounds.execution.gathered import GatheredExecution
+from relmp.rounds.execution.gpu_kernel import GpuKernelExecution
 from relmp.rounds.execution.rule import channels_a_node, crossover, kind_of
 from relmp.rounds.form import RoundForm
 
@@ -36,7 +37,7 @@ class Execution(Protocol):
 MESSAGE_PASSING = "message_passing"
 _FUSED: dict[str, Execution] = {
     cls.name: cast(Execution, cls)
-    for cls in (DenseExecution, GatheredExecution, CpuKernelExecution)
+    for cls in (DenseExecution, GatheredExecution, CpuKernelExecution, GpuKernelExecution)
 }
 EXECUTIONS: tuple[str, ...] = ("auto", MESSAGE_PASSING, *_FUSED)
 """What ``execution=`` accepts."""
