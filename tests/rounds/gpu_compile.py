@@ -32,6 +32,7 @@ class Case(NamedTuple):
 
     def constants(self) -> tuple[dict[str, Any], dict[str, int]]:
         """What is compiled in, and the options of the compiler."""
+        from relmp.rounds.execution.gpu.operators import in_a_row
         from relmp.rounds.execution.gpu.tiles import correlate_tile, multiply_tile
 
         item_bytes, exact = TYPES[self.dtype]
@@ -46,13 +47,14 @@ class Case(NamedTuple):
             "CHANNELS_LAST": self.form == "linear",
             "PRECISION": "tf32" if self.dtype == "tf32" else "ieee",
             "UPCAST": False,
-            "POSITIONS": tile.positions,
-            "TOLD": tile.told,
-            "HEARD": tile.heard,
+            **in_a_row("X", 16 // item_bytes if self.form == "1x1" else 1, item_bytes),
+            **in_a_row("Y", 1 if self.form == "linear" else 16 // item_bytes, item_bytes),
+            **tile.constants(),
         }
         if self.kernel != "correlate":
             constants["REVERSED"] = self.kernel == "reversed"
-        return constants, {"num_warps": tile.warps, "num_stages": tile.stages}
+        options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
+        return constants, options
 
 
 class Usage(NamedTuple):
@@ -94,7 +96,9 @@ def compiled(case: Case, capability: int) -> Any:
         name: "constexpr" if name in constants else tensors.get(name, "i32")
         for name in kernel.arg_names
     }
-    aligned = [*tensors, "pixels_x", "pixels_y"] if case.form != "linear" else list(tensors)
+    aligned = (
+        [*tensors, "total", "pixels_x", "pixels_y"] if case.form != "linear" else list(tensors)
+    )
     attrs = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned}
     source = ASTSource(kernel, signature, constants, attrs)
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)

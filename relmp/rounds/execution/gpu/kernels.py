@@ -1,14 +1,19 @@
 """The kernels: a round, forwards or over the reversed graph, and its weight gradient.
 
 Images lie in memory as ``[B, C, P]`` or, with ``CHANNELS_LAST``, as ``[B, P, C]``; P counts
-pixels. The numbers of the read side end in ``_x``, those of the written side in ``_y``. Tiles
-are loaded so that neighbouring threads read neighbouring numbers, and turned afterwards.
+pixels. The numbers of the read side end in ``_x``, those of the written side in ``_y``.
+
+Neighbouring threads shall read neighbouring numbers, but the compiler does not see that pixels
+and the channels of a node are neighbours: ``tl.max_contiguous`` tells it in which order to take
+them. ``NEXT`` addresses of a row follow one another, from one on that is a multiple of ``ALIGN``
+bytes, and are read as one vector. Where nothing is known, these are 2 and 1: with an alignment
+of a byte nothing becomes a vector, and the two need not be neighbours.
 """
 
 import triton
 import triton.language as tl
 
-_VARIES = ("nodes", "parts", "total", "channels_x", "channels_y", "in_dim", "tap_stride")
+_VARIES = ("nodes", "parts", "channels_x", "channels_y", "in_dim", "tap_stride")
 _IMAGE = ("height_x", "width_x", "width_y")
 
 
@@ -45,6 +50,10 @@ def multiply(
     PADDING_X: tl.constexpr,
     DILATION_Y: tl.constexpr,
     DILATION_X: tl.constexpr,
+    NEXT_X: tl.constexpr,
+    ALIGN_X: tl.constexpr,
+    NEXT_Y: tl.constexpr,
+    ALIGN_Y: tl.constexpr,
     PRECISION: tl.constexpr,
     UPCAST: tl.constexpr,
     POSITIONS: tl.constexpr,
@@ -106,14 +115,17 @@ def multiply(
         if CHANNELS_LAST:
             at = x_image + seen * channels_x
             states = tl.load(
-                at[:, None] + heard[None, :],
+                tl.max_contiguous(tl.multiple_of(at[:, None] + heard[None, :], [1, 1]), [1, 2]),
                 mask=is_seen[:, None] & is_heard[None, :],
                 other=0.0,
             )
         else:
             at = x_image + seen
             states = tl.load(
-                at[None, :] + (heard * pixels_x)[:, None],
+                tl.max_contiguous(
+                    tl.multiple_of(at[None, :] + (heard * pixels_x)[:, None], [1, ALIGN_X]),
+                    [1, NEXT_X],
+                ),
                 mask=is_heard[:, None] & is_seen[None, :],
                 other=0.0,
             )
@@ -126,7 +138,9 @@ def multiply(
             )
         else:
             weights = tl.load(
-                w + (told * in_dim)[:, None] + weight[None, :],
+                tl.max_contiguous(
+                    tl.multiple_of(w + (told * in_dim)[:, None] + weight[None, :], [1, 1]), [1, 2]
+                ),
                 mask=is_told[:, None] & is_heard[None, :],
                 other=0.0,
             )
@@ -144,13 +158,15 @@ def multiply(
     else:
         at = y_image + first * pixels_y + pixel
         tl.store(
-            at[None, :] + (told * pixels_y)[:, None],
+            tl.max_contiguous(
+                tl.multiple_of(at[None, :] + (told * pixels_y)[:, None], [1, ALIGN_Y]), [1, NEXT_Y]
+            ),
             tl.trans(number),
             mask=is_told[:, None] & is_there[None, :],
         )
 
 
-@triton.jit(do_not_specialize=[*_VARIES, *_IMAGE, "groups", "span", "numbers"])  # type: ignore[misc]
+@triton.jit(do_not_specialize=[*_VARIES[:-1], *_IMAGE, "groups", "span", "numbers"])  # type: ignore[misc]
 def correlate(
     y,
     x,
@@ -184,6 +200,10 @@ def correlate(
     PADDING_X: tl.constexpr,
     DILATION_Y: tl.constexpr,
     DILATION_X: tl.constexpr,
+    NEXT_X: tl.constexpr,
+    ALIGN_X: tl.constexpr,
+    NEXT_Y: tl.constexpr,
+    ALIGN_Y: tl.constexpr,
     PRECISION: tl.constexpr,
     UPCAST: tl.constexpr,
     POSITIONS: tl.constexpr,
@@ -234,7 +254,7 @@ def correlate(
         if CHANNELS_LAST:
             at = x_image + seen * channels_x
             states = tl.load(
-                at[:, None] + heard[None, :],
+                tl.max_contiguous(tl.multiple_of(at[:, None] + heard[None, :], [1, 1]), [1, 2]),
                 mask=is_seen[:, None] & is_heard[None, :],
                 other=0.0,
             )
@@ -248,13 +268,19 @@ def correlate(
         else:
             at = x_image + seen
             states = tl.load(
-                at[None, :] + (heard * pixels_x)[:, None],
+                tl.max_contiguous(
+                    tl.multiple_of(at[None, :] + (heard * pixels_x)[:, None], [1, ALIGN_X]),
+                    [1, NEXT_X],
+                ),
                 mask=is_heard[:, None] & is_seen[None, :],
                 other=0.0,
             )
             at = y_image + first * pixels_y + pixel
             wanted = tl.load(
-                at[None, :] + (told * pixels_y)[:, None],
+                tl.max_contiguous(
+                    tl.multiple_of(at[None, :] + (told * pixels_y)[:, None], [1, ALIGN_Y]),
+                    [1, NEXT_Y],
+                ),
                 mask=is_told[:, None] & is_there[None, :],
                 other=0.0,
             )

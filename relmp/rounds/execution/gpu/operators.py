@@ -79,12 +79,8 @@ def round_weight_gradient(
             numbers.in_dim,
             *shape.image,
             shape.output[1],
-            **_constants(x, shape),
-            POSITIONS=tile.positions,
-            TOLD=tile.told,
-            HEARD=tile.heard,
-            num_warps=tile.warps,
-            num_stages=tile.stages,
+            **_constants(x, y, shape, shape.image, shape.output),
+            **tile.constants(),
         )
     return w[0] if splits == 1 else w.sum(0).to(x.dtype)
 
@@ -126,35 +122,45 @@ def _multiply(
             *read,
             written[1],
             REVERSED=reversed_,
-            **_constants(x, shape),
-            POSITIONS=tile.positions,
-            TOLD=tile.told,
-            HEARD=tile.heard,
-            num_warps=tile.warps,
-            num_stages=tile.stages,
+            **_constants(x, y, shape, read, written),
+            **tile.constants(),
         )
     return y
 
 
-def _constants(x: Tensor, shape: Convolution) -> dict[str, Any]:
-    """What is compiled into the kernels."""
-    pointwise = Convolution((1, 1), (1, 1), (0, 0), (1, 1), shape.image, shape.image)
+def _constants(
+    x: Tensor, y: Tensor, shape: Convolution, of_x: Numbers, of_y: Numbers
+) -> dict[str, Any]:
+    """What is compiled into the kernels, for images ``x [..., *of_x]`` and ``y [..., *of_y]``."""
+    pointwise = shape == Convolution((1, 1), (1, 1), (0, 0), (1, 1), shape.image, shape.image)
     vectors = math.prod(shape.image) == math.prod(shape.output) == 1
     return {
         "CHANNELS_LAST": vectors or _format(x) == torch.channels_last,
         "TAPS": math.prod(shape.kernel),
         "KERNEL_WIDTH": shape.kernel[1],
-        "POINTWISE": shape == pointwise,
+        "POINTWISE": pointwise,
         "STRIDE_Y": shape.stride[0],
         "STRIDE_X": shape.stride[1],
         "PADDING_Y": shape.padding[0],
         "PADDING_X": shape.padding[1],
         "DILATION_Y": shape.dilation[0],
         "DILATION_X": shape.dilation[1],
+        **in_a_row("X", _run(x, math.prod(of_x)) if pointwise else 1, x.element_size()),
+        **in_a_row("Y", _run(y, math.prod(of_y)), y.element_size()),
         "PRECISION": "tf32" if x.dtype == torch.float32 and not _is_exact(x) else "ieee",
         # The interpreter multiplies bfloat16 wrongly.
         "UPCAST": INTERPRETED and x.dtype == torch.bfloat16,
     }
+
+
+def _run(x: Tensor, pixels: int) -> int:
+    """How many pixels from an aligned one on are neighbours in memory: at most 16 bytes."""
+    return math.gcd(pixels, x.data_ptr() // x.element_size(), 16 // x.element_size())
+
+
+def in_a_row(side: str, run: int, item_bytes: int) -> dict[str, int]:
+    """What kernels are told of ``run`` neighbouring pixels; see their module."""
+    return {f"NEXT_{side}": max(2, run), f"ALIGN_{side}": run * item_bytes if run > 1 else 1}
 
 
 def _is_exact(x: Tensor) -> bool:

@@ -29,6 +29,16 @@ class Tile(NamedTuple):
     warps: int
     stages: int
 
+    def constants(self) -> dict[str, int]:
+        """As a kernel takes them."""
+        return {
+            "POSITIONS": self.positions,
+            "TOLD": self.told,
+            "HEARD": self.heard,
+            "num_warps": self.warps,
+            "num_stages": self.stages,
+        }
+
 
 def power_of_two(number: float, least: int, most: int) -> int:
     """The smallest power of two that holds a number, within bounds that are powers of two."""
@@ -57,7 +67,7 @@ def multiply_tile(
     programs = nodes * -(-told // columns)
     while rows > 32 and programs * -(-positions // rows) < PROGRAMS:
         rows //= 2
-    most = 32 if item_bytes == 4 else 64
+    most = 16 if exact else 32 if item_bytes == 4 else 64
     return Tile(rows, columns, power_of_two(heard, 16, most), 4, 3)
 
 
@@ -65,7 +75,7 @@ def correlate_tile(told: int, heard: float, item_bytes: int, exact: bool) -> Til
     """The tile of a weight gradient: sums over images and pixels. Arguments as above."""
     columns = power_of_two(told, 8 if exact else 16, 64)
     rows = power_of_two(heard, 16, 64)
-    return Tile(32 if item_bytes == 4 else 64, columns, rows, 4, 3)
+    return Tile(16 if exact else 32 if item_bytes == 4 else 64, columns, rows, 4, 3)
 
 
 def splits_of(programs: int, positions: int, tile: Tile) -> int:
