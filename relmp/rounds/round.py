@@ -43,10 +43,13 @@ class Round(MessagePassing):  # type: ignore[misc]
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
         execution: ``"message_passing"`` runs the definition. A round of linear maps is also
             computed as one product with a matrix of zeros between the edges (``"dense"``), as
-            one batched product of gathered neighbours (``"gathered"``, linear messages), or
-            by compiled loops over the edges (``"cpu_kernel"``). ``"auto"`` chooses by a
-            measured table, and again when the round moves to another device or type; another
-            one that no longer fits is an error then. ``layer.execution`` says what is used.
+            one batched product of gathered neighbours (``"gathered"``, linear messages), by
+            compiled loops over the edges (``"cpu_kernel"``), or by kernels on a CUDA GPU that
+            gather in registers (``"gpu_kernel"``, once the round is there, not in float64; these
+            two for linear messages and convolutions). ``"auto"``, which leaves the last to the
+            user, chooses by a measured table, and again when the round moves to another device
+            or type; another one that no longer fits is an error then. ``layer.execution`` says
+            what is used.
             Hooks on ``message_module`` see messages: while there are any, these are passed, and
             so they are inside ``torch.func`` (grad, vmap, jvp), where only the definition and
             the dense product run.

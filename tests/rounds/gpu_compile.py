@@ -40,7 +40,7 @@ class Case(NamedTuple):
             tile = correlate_tile(self.size, self.heard, item_bytes, exact)
         else:
             positions = 128 if self.form == "linear" else 2**16
-            tile = multiply_tile(self.size, self.heard, positions, 64, item_bytes, exact)
+            tile = multiply_tile(self.size, self.heard, positions, 64, exact)
         constants = {
             **(CONVOLUTION if self.form == "3x3" else POINTWISE),
             **SAME,

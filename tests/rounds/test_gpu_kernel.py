@@ -15,7 +15,7 @@ import torch
 
 from relmp.graphs import RelationalGraph
 from relmp.rounds import ChannelPartition, RelationalLinear
-from relmp.rounds.execution import possible_executions
+from relmp.rounds.execution import possible_executions, rule
 from relmp.rounds.execution.gpu.tables import graph_table, read_table
 from relmp.rounds.execution.gpu.tiles import correlate_tile, multiply_tile, splits_of
 from tests.rounds import gpu_compile
@@ -80,10 +80,10 @@ def test_parts_of_a_table_are_aligned() -> None:
 
 
 def test_tiles_follow_the_node_size() -> None:
-    assert multiply_tile(5, 100, 2**16, 64, 4, exact=True)[:3] == (128, 8, 16)
-    assert multiply_tile(23, 100, 2**16, 64, 2, exact=False)[:3] == (128, 32, 64)
-    assert multiply_tile(200, 20, 2**16, 64, 4, exact=False)[:3] == (64, 64, 32)
-    assert multiply_tile(23, 100, 128, 64, 4, exact=True).positions == 32
+    assert multiply_tile(5, 100, 2**16, 64, exact=True)[:3] == (128, 8, 16)
+    assert multiply_tile(23, 100, 2**16, 64, exact=False)[:3] == (128, 32, 32)
+    assert multiply_tile(200, 20, 2**16, 64, exact=False)[:3] == (64, 64, 32)
+    assert multiply_tile(23, 100, 128, 64, exact=True).positions == 32
     assert splits_of(1000, 10**6, correlate_tile(8, 64, 2, exact=False)) == 1
     assert splits_of(100, 10**6, correlate_tile(8, 64, 2, exact=False)) == 6
     assert splits_of(1, 100, correlate_tile(8, 64, 2, exact=False)) == 1
@@ -95,3 +95,18 @@ def test_not_for_a_cpu() -> None:
     assert "gpu_kernel" not in possible_executions(layer)
     with pytest.raises(ValueError, match="'gpu_kernel' cannot run this round: its weights are on"):
         layer.set_execution("gpu_kernel")
+
+
+def test_auto_waits_for_measured_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = RelationalLinear(RelationalGraph.from_edges([(0, 1)], 3), 300, 300)
+    assert rule.gpu_crossover(layer.form) == 0
+    rows = (
+        rule.GpuCrossover("linear", 1, "float32", 0.1),
+        rule.GpuCrossover("linear", 200, "float32", 0.3),
+        rule.GpuCrossover("linear", 400, "float32", 0.5),
+        rule.GpuCrossover("linear", 1, "bfloat16", 0.2),
+    )
+    monkeypatch.setattr(rule, "MEASURED_ON_GPU", rows)
+    assert rule.gpu_crossover(layer.form) == 0.3
+    assert rule.gpu_crossover(layer.bfloat16().form) == 0.2
+    assert rule.gpu_crossover(layer.half().form) == 0

@@ -10,6 +10,9 @@ bytes, and are read as one vector. Where nothing is known, these are 2 and 1: wi
 of a byte nothing becomes a vector, and the two need not be neighbours.
 """
 
+# Triton types its arguments itself, and reads annotations as its own.
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+
 import triton
 import triton.language as tl
 
@@ -17,7 +20,7 @@ _VARIES = ("nodes", "parts", "channels_x", "channels_y", "in_dim", "tap_stride")
 _IMAGE = ("height_x", "width_x", "width_y")
 
 
-@triton.jit(do_not_specialize=[*_VARIES, *_IMAGE])  # type: ignore[misc]
+@triton.jit(do_not_specialize=[*_VARIES, *_IMAGE])
 def multiply(
     x,
     w,
@@ -166,7 +169,7 @@ def multiply(
         )
 
 
-@triton.jit(do_not_specialize=[*_VARIES[:-1], *_IMAGE, "groups", "span", "numbers"])  # type: ignore[misc]
+@triton.jit(do_not_specialize=[*_VARIES[:-1], *_IMAGE, "groups", "span", "numbers"])
 def correlate(
     y,
     x,

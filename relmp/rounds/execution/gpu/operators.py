@@ -100,7 +100,7 @@ def _multiply(
     if total == 0:
         return y
     mean = heard_numbers / sizes.nodes
-    tile = multiply_tile(told, mean, total, sizes.nodes, x.element_size(), _is_exact(x))
+    tile = multiply_tile(told, mean, total, sizes.nodes, _is_exact(x))
     parts = -(-told // tile.told)
     # Taps outermost: the weights of one tap are neighbours.
     weight = w.flatten(3).movedim(-1, 0).contiguous()

@@ -48,9 +48,7 @@ def power_of_two(number: float, least: int, most: int) -> int:
     return size
 
 
-def multiply_tile(
-    told: int, heard: float, positions: int, nodes: int, item_bytes: int, exact: bool
-) -> Tile:
+def multiply_tile(told: int, heard: float, positions: int, nodes: int, exact: bool) -> Tile:
     """The tile of a round: sums over the channels heard.
 
     Args:
@@ -58,7 +56,6 @@ def multiply_tile(
         heard: How many channels a node hears, on average.
         positions: Images times pixels.
         nodes: Nodes of the graph.
-        item_bytes: Bytes of a number.
         exact: Whether numbers are multiplied in float32, by ordinary arithmetic, and not by
             matrix units, which take 16 at a time.
     """
@@ -67,12 +64,16 @@ def multiply_tile(
     programs = nodes * -(-told // columns)
     while rows > 32 and programs * -(-positions // rows) < PROGRAMS:
         rows //= 2
-    most = 16 if exact else 32 if item_bytes == 4 else 64
-    return Tile(rows, columns, power_of_two(heard, 16, most), 4, 3)
+    return Tile(rows, columns, power_of_two(heard, 16, 16 if exact else 32), 4, 3)
 
 
 def correlate_tile(told: int, heard: float, item_bytes: int, exact: bool) -> Tile:
-    """The tile of a weight gradient: sums over images and pixels. Arguments as above."""
+    """The tile of a weight gradient: sums over images and pixels.
+
+    Args:
+        told, heard, exact: See :func:`multiply_tile`.
+        item_bytes: Bytes of a number.
+    """
     columns = power_of_two(told, 8 if exact else 16, 64)
     rows = power_of_two(heard, 16, 64)
     return Tile(16 if exact else 32 if item_bytes == 4 else 64, columns, rows, 4, 3)
