@@ -86,10 +86,14 @@ def agree(layer: Round, x: Tensor, *, second: bool = False) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("graph", GRAPHS)
-def test_linear_rounds(graph: str, dtype: torch.dtype) -> None:
-    layer = RelationalLinear(GRAPHS[graph], 17, 23).to(dtype)
+def test_linear_rounds(dtype: torch.dtype) -> None:
+    layer = RelationalLinear(ASYMMETRIC, 17, 23).to(dtype)
     agree(layer, torch.randn(17, 17, dtype=dtype), second=True)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_graphs(graph: str) -> None:
+    agree(RelationalLinear(GRAPHS[graph], 12, 18), torch.randn(5, 12), second=True)
 
 
 @pytest.mark.parametrize(("in_size", "out_size"), [(2, 2), (1, 30), (64, 3), (3, 70), (16, 16)])
@@ -121,11 +125,13 @@ GEOMETRIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
-@pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [*((name, False) for name in GEOMETRIES), ("1x1", True), ("3x3, stride 2", True)],
+)
 def test_convolutions(name: str, last: bool) -> None:
     layer = RelationalConv2d(SMALL, 7, 8, **GEOMETRIES[name])
-    x = torch.randn(2, 7, 5, 3)
+    x = torch.randn(2, 7, 4, 3)
     if last:
         x = x.to(memory_format=torch.channels_last)
     found = agree(layer, x)
@@ -153,11 +159,11 @@ def test_memory_that_is_not_in_order() -> None:
 
 def test_sums_in_parts() -> None:
     """The weight gradient over many positions is added up in parts, the same way every time."""
-    assert splits_of(3, 300, correlate_tile(3, 6, 4, exact=True)) > 1
+    assert splits_of(3, 150, correlate_tile(3, 6, 4, exact=True)) > 1
     layer = RelationalLinear(SMALL, 7, 8)
-    x = torch.randn(300, 7)
+    x = torch.randn(150, 7)
     first = agree(layer, x)
-    direction = torch.randn(300, 8, device=DEVICE)
+    direction = torch.randn(150, 8, device=DEVICE)
     one, other = (derivatives(layer, x.to(DEVICE), direction, second=False) for _ in range(2))
     for a, b in zip(one, other, strict=True):
         assert torch.equal(a, b)

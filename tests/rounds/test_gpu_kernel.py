@@ -43,7 +43,9 @@ def test_it_computes_the_round() -> None:
 
 
 @pytest.mark.parametrize("capability", [80, 90])
-@pytest.mark.parametrize("case", gpu_compile.cases(few=True), ids=lambda case: "-".join(case[:3]))
+@pytest.mark.parametrize(
+    "case", list(gpu_compile.cases(few=True)), ids=lambda case: "-".join(case[:3])
+)
 def test_it_compiles_without_a_card(case: gpu_compile.Case, capability: int) -> None:
     pytest.importorskip("triton.backends.nvidia", reason="Triton is not installed, or for others")
     if os.environ.get("TRITON_INTERPRET") == "1":

@@ -80,11 +80,12 @@ def multiply(
 
     position = tile * POSITIONS + tl.arange(0, POSITIONS)
     is_there = position < total
-    image = (position // pixels_y).to(tl.int64)
-    pixel = position % pixels_y
+    image = position // pixels_y
+    pixel = position - image * pixels_y  # a remainder would cost a second division
+    image = image.to(tl.int64)
     x_image = x + image * channels_x * pixels_x
     row = pixel // width_y
-    column = pixel % width_y
+    column = pixel - row * width_y
 
     out = tl.zeros((POSITIONS, TOLD), dtype=tl.float32)
     for step in range(0, tl.cdiv(end - begin, HEARD) * TAPS):
@@ -169,7 +170,7 @@ def multiply(
         )
 
 
-@triton.jit(do_not_specialize=[*_VARIES[:-1], *_IMAGE, "groups", "span", "numbers"])
+@triton.jit(do_not_specialize=[*_VARIES[:-1], *_IMAGE, "groups", "steps", "numbers"])
 def correlate(
     y,
     x,
@@ -182,7 +183,7 @@ def correlate(
     nodes,
     parts,
     groups,
-    span,
+    steps,
     numbers,
     total,
     pixels_x,
@@ -215,7 +216,7 @@ def correlate(
 ):
     """``w[i, k] = sum over images and pixels of y[i] x[k]``, for one node, tap and group of k.
 
-    The sum runs over ``span`` positions; the parts of a longer one are written side by side,
+    The sum takes ``steps`` times ``POSITIONS``; the parts of a longer one are written side by side,
     ``numbers`` apart, and added up afterwards in their order.
     """
     program = tl.program_id(0)
@@ -235,21 +236,24 @@ def correlate(
     is_heard = k < end
     heard = tl.load(channel + k, mask=is_heard, other=0)
 
-    since = split * span
-    until = tl.minimum(since + span, total)
+    since = split * steps * POSITIONS
+    until = tl.minimum(since + steps * POSITIONS, total)
     until = tl.where(begin < end, until, since)  # the lists of other nodes are longer
     out = tl.zeros((HEARD, TOLD), dtype=tl.float32)
     for here in range(since, until, POSITIONS):
         position = here + tl.arange(0, POSITIONS)
         is_there = position < total
-        image = (position // pixels_y).to(tl.int64)
-        pixel = position % pixels_y
+        image = position // pixels_y
+        pixel = position - image * pixels_y
+        image = image.to(tl.int64)
         if POINTWISE:
             seen = pixel
             is_seen = is_there
         else:
-            down = pixel // width_y * STRIDE_Y - PADDING_Y + tap // KERNEL_WIDTH * DILATION_Y
-            right = pixel % width_y * STRIDE_X - PADDING_X + tap % KERNEL_WIDTH * DILATION_X
+            row = pixel // width_y
+            column = pixel - row * width_y
+            down = row * STRIDE_Y - PADDING_Y + tap // KERNEL_WIDTH * DILATION_Y
+            right = column * STRIDE_X - PADDING_X + tap % KERNEL_WIDTH * DILATION_X
             is_seen = is_there & (down >= 0) & (right >= 0) & (down < height_x) & (right < width_x)
             seen = down * width_x + right
         x_image = x + image * channels_x * pixels_x

@@ -69,7 +69,7 @@ def round_weight_gradient(
             numbers.nodes,
             parts,
             groups,
-            -(-steps // splits) * tile.positions,
+            -(-steps // splits),
             w[0].numel(),
             total,
             math.prod(shape.image),
