@@ -66,7 +66,7 @@ class GpuKernelExecution(nn.Module):
 def layer_refusal(form: RoundForm) -> str | None:
     """Why the weights of this round are not for these kernels, or None."""
     weight = cast(Tensor, form.message.weight)
-    if weight.device.type != "cuda" and not is_interpreted():
+    if weight.device.type not in ("cuda", "meta") and not is_interpreted():
         return f"its weights are on {weight.device.type}"
     if weight.dtype not in DTYPES:
         return f"its weights are {weight.dtype}"
