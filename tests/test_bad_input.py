@@ -76,7 +76,7 @@ def test_large_graphs_within_the_limits() -> None:
         (lambda: relmp.create_model("mlp", graph=nx.path_graph(8)), "make one by .*from_networkx"),
         (lambda: relmp.match_flops("mlp", graph=GRAPH, input_shape="a"), "input_shape is"),
         (lambda: relmp.match_flops("mlp", graph=GRAPH, width="64"), "width must be a whole number"),
-        (lambda: relmp.create_model("mlp", width=10**9), "width must be a whole number .*below"),
+        (lambda: relmp.create_model("mlp", width=10**9), "width must be a whole number between"),
         (lambda: relmp.match_flops("mlp", graph=GRAPH, width=10**9), "width must be a whole"),
         (lambda: relmp.create_model("mlp", in_features=0), "in_features must be a whole number"),
         (lambda: relmp.create_model("mlp", seed="a"), "seed must be a whole number"),

@@ -45,7 +45,8 @@ class Round(MessagePassing):  # type: ignore[misc]
             computed as one product with a matrix of zeros between the edges (``"dense"``); one
             of :class:`LinearMessage` as one batched product of gathered neighbours
             (``"gathered"``); one of that or :class:`Conv2dMessage` by compiled loops over the
-            edges (``"cpu_kernel"``). ``"auto"`` chooses by a
+            edges (``"cpu_kernel"``), or by kernels on a CUDA GPU that gather in registers
+            (``"gpu_kernel"``, once the round is there, not in float64). ``"auto"`` chooses by a
             measured table, and again when the round moves to another device or type; another
             one that no longer fits is an error then. ``layer.execution`` says what is used.
             Hooks on ``message_module`` see messages: while there are any, these are passed, and
@@ -168,6 +169,10 @@ class Round(MessagePassing):  # type: ignore[misc]
             derived["out_slots"] = real.nonzero().flatten()
         for name, tensor in derived.items():
             self.register_buffer(name, tensor, persistent=False)
+        chosen = torch.empty(0).device  # of `with torch.device(...)`, as for parameters
+        if chosen.type not in ("cpu", "meta"):
+            for name, buffer in self.named_buffers(recurse=False):
+                setattr(self, name, buffer.to(chosen))
 
     @property
     def form(self) -> RoundForm:

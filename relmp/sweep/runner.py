@@ -230,7 +230,12 @@ def _events(
         return
     try:
         yield from run_in_pool(
-            workers or 1, train_planned, tasks, needs_script=ready.needs_script, ready=ready
+            workers or 1,
+            train_planned,
+            tasks,
+            needs_script=ready.needs_script,
+            ready=ready,
+            fork=settings[1] == "cpu",
         )
     except RuntimeError as error:
         warnings.warn(f"{error} The sweep runs in this process alone.", stacklevel=5)

@@ -147,7 +147,7 @@ def load_run(
             f"called; give the class (message=..., aggr=...), or trust the folder (trust=True, "
             f"--trust)."
         )
-    model = described.create()
+    model = described.create().to(pick_device(device))
     try:
         use_executions(model, checkpoint["executions"])
         averaged = checkpoint["average"]
@@ -158,7 +158,7 @@ def load_run(
             f"The checkpoint in '{folder}' is of another model than its config.json describes: "
             f"{reason}"
         ) from error
-    model.to(pick_device(device)).eval()
+    model.eval()
     data = checkpoint["data"]
     return LoadedRun(
         run.path,

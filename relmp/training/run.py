@@ -15,6 +15,7 @@ from torch import nn
 from relmp.machine import processor
 from relmp.models import ModelConfig, count_flops, count_parameters
 from relmp.rounds import Round
+from relmp.rounds.execution import possible_executions
 from relmp.training.config import DataConfig, Settings, TrainConfig
 from relmp.training.data import DataSet, load_data
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
@@ -151,7 +152,7 @@ def train_run(
     if saved is not None:
         assert folder is not None
         _check_same(folder, saved, data)
-        use_executions(model, saved["executions"])
+        use_executions(model.to(device), saved["executions"])
     state = TrainState(model, config, device, team)
     records: list[Record] = [] if saved is None else saved["records"]
     if saved is not None:
@@ -342,8 +343,11 @@ def check_fit(model: nn.Module, data: DataSet) -> None:
 
 
 def use_executions(model: nn.Module, executions: list[str]) -> None:
-    """Execute every round as it was executed when the run began."""
+    """Execute every round as it was executed when the run began, where it is on such a device.
+
+    Another device has other executions; there, the round keeps the one that it has.
+    """
     rounds = [layer for layer in model.modules() if isinstance(layer, Round)]
     for layer, execution in zip(rounds, executions, strict=True):
-        if layer.execution != execution:
+        if layer.execution != execution and execution in possible_executions(layer):
             layer.set_execution(execution)

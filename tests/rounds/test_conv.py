@@ -27,7 +27,8 @@ from relmp.rounds import (
 from relmp.rounds.execution import EXECUTIONS
 from tests.strategies import graphs_and_channels
 
-PINNED = [execution for execution in EXECUTIONS if execution not in ("auto", "gathered")]
+ELSEWHERE = ("auto", "gathered", "gpu_kernel")
+PINNED = [execution for execution in EXECUTIONS if execution not in ELSEWHERE]
 ASYMMETRIC = RelationalGraph.from_edges([(0, 1), (1, 2), (3, 0), (4, 2)], 5, directed=True)
 
 

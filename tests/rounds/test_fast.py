@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.rounds import Conv2dMessage, RelationalConv2d, RelationalLinear, Round
 from relmp.rounds.execution import cpu_kernel, possible_executions, rule
+from relmp.rounds.execution.convolution import Convolution, convolution_of
 from tests.strategies import graphs_and_channels
 
 ASYMMETRIC = RelationalGraph.from_edges([(0, 1), (1, 2), (3, 0), (4, 2)], 5, directed=True)
@@ -194,7 +195,7 @@ def test_the_operators_are_well_formed() -> None:
 
     layer = RelationalConv2d(ASYMMETRIC, 7, 6, 3, 2, 1, execution="cpu_kernel")
     table = layer.executor.table
-    geometry = cpu_kernel._convolution(layer.message_module.geometry, (5, 6)).numbers()
+    geometry = convolution_of(layer.message_module.geometry, (5, 6)).numbers()
     x = torch.randn(3, 7, 5, 6, requires_grad=True)
     weight = layer.weight.detach().clone().requires_grad_()
     torch.library.opcheck(round_forward, (x, weight, table, layer.executor.dims, geometry))
@@ -438,12 +439,7 @@ def test_a_subclass_with_another_forward_is_not_taken_for_its_parent() -> None:
 
 
 def test_pixels_by_hand() -> None:
-    from relmp.rounds.execution.cpu.pixels import (
-        Convolution,
-        backward_taps,
-        forward_taps,
-        tap_pairs,
-    )
+    from relmp.rounds.execution.cpu.pixels import backward_taps, forward_taps, tap_pairs
 
     geometry = Convolution((1, 3), (1, 2), (0, 1), (1, 1), (1, 4), (1, 2))
     taps = forward_taps(geometry)

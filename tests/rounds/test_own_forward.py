@@ -18,8 +18,8 @@ from relmp.testing import check_message
 
 GRAPH = create_graph("ws_flex", n=8, k=4, p=0.3, seed=1)
 ARC = RelationalGraph(2, [[0], [1]])
-FUSED = [name for name in EXECUTIONS if name not in ("auto", MESSAGE_PASSING)]
-LINEAR_ONLY = [name for name in EXECUTIONS if name != "auto"]
+LINEAR_ONLY = [name for name in EXECUTIONS if name not in ("auto", "gpu_kernel")]
+FUSED = [name for name in LINEAR_ONLY if name != MESSAGE_PASSING]
 
 
 class Doubled(relmp.LinearMessage):

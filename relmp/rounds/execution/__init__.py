@@ -16,12 +16,14 @@ from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.cpu_kernel import CpuKernelExecution, numba_refusal
 from relmp.rounds.execution.dense import DenseExecution
 from relmp.rounds.execution.gathered import GatheredExecution
-from relmp.rounds.execution.rule import channels_a_node, crossover, kind_of
+from relmp.rounds.execution.gpu_kernel import GpuKernelExecution
+from relmp.rounds.execution.rule import channels_a_node, crossover, gpu_crossover, kind_of
 from relmp.rounds.form import RoundForm
 
 MESSAGE_PASSING = "message_passing"
 _FUSED: dict[str, type[Execution]] = {
-    cls.name: cls for cls in (DenseExecution, GatheredExecution, CpuKernelExecution)
+    cls.name: cls
+    for cls in (DenseExecution, GatheredExecution, CpuKernelExecution, GpuKernelExecution)
 }
 EXECUTIONS: tuple[str, ...] = ("auto", MESSAGE_PASSING, *_FUSED)
 """What ``execution=`` accepts."""
@@ -66,13 +68,16 @@ def _automatic(form: RoundForm) -> str:
     """What ``"auto"`` takes; it depends on the round, the device and the type of its weights.
 
     On a CPU: by the table of :mod:`relmp.rounds.execution.rule`, the compiled loops, gathering,
-    or the dense product; message passing where the round is not one linear map. Elsewhere: the
-    dense product, or messages where a linear round is so sparse that they cost less.
+    or the dense product; message passing where the round is not one linear map. On a GPU: its
+    kernels where a measured row says so, else, as elsewhere, the dense product, or messages
+    where a linear round is so sparse that they cost less.
     """
     if DenseExecution.refusal(form) is not None:
         return MESSAGE_PASSING
     weight, density = _weight(form), form.graph.density
     if weight.device.type not in ("cpu", "meta"):
+        if density <= gpu_crossover(form) and GpuKernelExecution.refusal(form) is None:
+            return GpuKernelExecution.name
         few = kind_of(form) == "linear" and density < channels_a_node(form) / 100
         return MESSAGE_PASSING if few else DenseExecution.name
     if weight.dtype not in (torch.float32, torch.float64):

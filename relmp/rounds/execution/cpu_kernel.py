@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.execution.base import Execution
-from relmp.rounds.execution.cpu.pixels import Convolution
+from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
 from relmp.rounds.form import RoundForm
-from relmp.rounds.geometry import Geometry, Vectors
 from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
@@ -63,7 +62,7 @@ class CpuKernelExecution(Execution):
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         images = x if x.dim() == 4 else x[:, :, None, None]
         kernels = weight if weight.dim() == 5 else weight[..., None, None]
-        shape = _convolution(linear.geometry, (images.size(2), images.size(3))).numbers()
+        shape = convolution_of(linear.geometry, (images.size(2), images.size(3))).numbers()
         out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.dims, shape)
         return out.to(x.dtype).view(*out.shape[: x.dim()])
 
@@ -86,13 +85,3 @@ def numba_refusal() -> str | None:
     except (ImportError, RuntimeError) as error:  # the latter: nowhere to keep compiled kernels
         return f"numba cannot be used ({error})"
     return None
-
-
-def _convolution(geometry: Geometry, image: tuple[int, int]) -> Convolution:
-    """The round as a convolution; over vectors, of one pixel."""
-    if isinstance(geometry, Vectors):
-        return Convolution((1, 1), (1, 1), (0, 0), (1, 1), image, image)
-    output = geometry.output_size(*image)
-    return Convolution(
-        geometry.kernel, geometry.stride, geometry.before(), geometry.dilation, image, output
-    )

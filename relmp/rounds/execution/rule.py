@@ -6,6 +6,9 @@ wins, and the table holds it. It was measured by ``relmp bench rounds --tune`` o
 an AMD EPYC with AVX-512 (``experiments/benchmarks/rounds.md``). The same command measures it
 for another machine and writes a file, which is used where the environment variable
 ``RELMP_EXECUTION_TABLE`` names it.
+
+For GPUs there is a table of its own, by the type of the numbers too. It has no rows yet, so that
+``"auto"`` takes no kernels there; ``experiments/benchmarks/gpu.py`` measures what a row needs.
 """
 
 from __future__ import annotations
@@ -62,12 +65,49 @@ MEASURED = (
 )
 
 
+class GpuCrossover(NamedTuple):
+    """The density up to which the kernels of a GPU beat its dense product.
+
+    Args:
+        kind, size: See :class:`Crossover`.
+        dtype: The type of the numbers, as PyTorch calls it: "float32", "bfloat16".
+        gpu_kernel: Up to this density they win.
+    """
+
+    kind: str
+    size: float
+    dtype: str
+    gpu_kernel: float
+
+
+MEASURED_ON_GPU = (
+    GpuCrossover("pointwise", 8, "float32", 0.13),
+    GpuCrossover("pointwise", 32, "float32", 0.00),  # not measured
+)
+"""On an NVIDIA H200 with PyTorch 2.11, step by step; see ``experiments/benchmarks/gpu.md``. Where
+there is no row, the kernels were slower or were not measured."""
+
+
+def gpu_crossover(form: RoundForm) -> float:
+    """Up to which density the kernels of a GPU win for a round like this; 0 where not measured."""
+    kind, size = _kind_and_size(form)
+    dtype = str(cast(WeightedMessage, form.message).weight.dtype).removeprefix("torch.")
+    rows = [row for row in MEASURED_ON_GPU if (row.kind, row.dtype) == (kind, dtype)]
+    rows = [row for row in rows if row.size <= size]
+    return max(rows, key=lambda row: row.size).gpu_kernel if rows else 0.0
+
+
 def crossover(form: RoundForm) -> Crossover:
     """The row of the table for a round of linear maps."""
-    kind = kind_of(form)
-    size = mean_channels(form) if kind == "linear" else channels_a_node(form)
+    kind, size = _kind_and_size(form)
     rows = [row for row in table(os.environ.get(TABLE_VARIABLE)) if row.kind == kind]
     return max((row for row in rows if row.size <= size), key=lambda row: row.size)
+
+
+def _kind_and_size(form: RoundForm) -> tuple[str, float]:
+    """By what a row is found."""
+    kind = kind_of(form)
+    return kind, mean_channels(form) if kind == "linear" else channels_a_node(form)
 
 
 def kind_of(form: RoundForm) -> str:

@@ -32,6 +32,7 @@ def run_in_pool(
     *,
     needs_script: bool,
     ready: Callable[[], str | None],
+    fork: bool = True,
 ) -> Iterator[Event]:
     """Do tasks in so many processes, and say what becomes of each.
 
@@ -43,11 +44,13 @@ def run_in_pool(
         tasks: The arguments of each.
         needs_script: Whether the processes import the script that started this one.
         ready: Called first in every process; says why it cannot work, or None.
+        fork: Whether processes may be forked, which takes a moment where starting one from nothing
+            takes seconds. Not for a GPU: a forked process cannot use what its parent has touched.
 
     Raises:
         RuntimeError: If the processes cannot work; nothing has been done then.
     """
-    pool = _Pool(work, ready, needs_script)
+    pool = _Pool(work, ready, needs_script, fork=fork)
     waiting = list(enumerate(tasks))[::-1]
     try:
         pool.add()
@@ -72,12 +75,14 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, work: Work, ready: Callable[[], str | None], needs_script: bool) -> None:
+    def __init__(
+        self, work: Work, ready: Callable[[], str | None], needs_script: bool, *, fork: bool
+    ) -> None:
         # Forking after OpenMP has started kills the child. A forkserver has imported everything
         # and computed nothing, so it may be forked; elsewhere processes start from nothing.
-        linux = sys.platform == "linux"
-        self.context: Any = multiprocessing.get_context("forkserver" if linux else "spawn")
-        if linux:
+        fork = fork and sys.platform == "linux"
+        self.context: Any = multiprocessing.get_context("forkserver" if fork else "spawn")
+        if fork:
             self.context.set_forkserver_preload([PRELOADED])
         self.setup = (work, ready, dict(os.environ))
         self.needs_script = needs_script

@@ -9,7 +9,7 @@ Shapes:
     - **w** ``[E, out_dim, in_dim, kh, kw]``
     - **graph**: :func:`relmp.rounds.execution.cpu.tables.graph_table`
     - **dims**: channels of x and of y, in_dim, out_dim, nodes, edges
-    - **geometry**: the numbers of :class:`relmp.rounds.execution.cpu.pixels.Convolution`
+    - **geometry**: the numbers of :class:`relmp.rounds.execution.convolution.Convolution`
 """
 
 import math
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relmp.rounds.execution.convolution import Convolution
 from relmp.rounds.execution.cpu.correlate import CorrelateShape, correlate
 from relmp.rounds.execution.cpu.multiply import MultiplyShape, multiply
 from relmp.rounds.execution.cpu.pixels import (
     CHUNK,
-    Convolution,
     Taps,
     backward_taps,
     forward_taps,
@@ -35,6 +35,7 @@ from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, block_size
 from relmp.rounds.execution.cpu.tables import InEdges, Side, read_table
 from relmp.rounds.execution.cpu.threads import share
 from relmp.rounds.execution.cpu.transpose import transpose
+from relmp.rounds.execution.derivatives import register_derivatives
 
 Numbers: TypeAlias = Sequence[int]
 
@@ -202,49 +203,4 @@ def _(y: Tensor, x: Tensor, graph: Tensor, dims: Numbers, geometry: Numbers) -> 
     return y.new_empty(dims[5], dims[3], dims[2], *geometry[0:2])
 
 
-# Derivatives ----------------------------------------------------------------------------------
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.dims, ctx.geometry = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _derivative(of_first: Any, of_second: Any) -> Any:
-    """The derivative of ``f(a, b)`` by ``of_first(g, a, b)`` and ``of_second(g, a, b)``."""
-
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        a, b, graph = ctx.saved_tensors
-        rest = (graph, ctx.dims, ctx.geometry)
-        return (
-            of_first(gradient, a, b, *rest) if ctx.needs_input_grad[0] else None,
-            of_second(gradient, a, b, *rest) if ctx.needs_input_grad[1] else None,
-            None,
-            None,
-            None,
-        )
-
-    return backward
-
-
-round_forward.register_autograd(  # of x and w, by a gradient in the place of y
-    _derivative(
-        lambda g, x, w, *rest: round_input_gradient(g, w, *rest),
-        lambda g, x, w, *rest: round_weight_gradient(g, x, *rest),
-    ),
-    setup_context=_keep,
-)
-round_input_gradient.register_autograd(  # of y and w, by a gradient in the place of x
-    _derivative(
-        lambda g, y, w, *rest: round_forward(g, w, *rest),
-        lambda g, y, w, *rest: round_weight_gradient(y, g, *rest),
-    ),
-    setup_context=_keep,
-)
-round_weight_gradient.register_autograd(  # of y and x, by a gradient in the place of w
-    _derivative(
-        lambda g, y, x, *rest: round_forward(x, g, *rest),
-        lambda g, y, x, *rest: round_input_gradient(y, g, *rest),
-    ),
-    setup_context=_keep,
-)
+register_derivatives(round_forward, round_input_gradient, round_weight_gradient)

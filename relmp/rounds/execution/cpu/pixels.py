@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from relmp.rounds.execution.convolution import Convolution
 
 Indices = npt.NDArray[np.int64]
 CHUNK = 64  # pixels whose two sides of a weight gradient stay in the nearest caches
@@ -28,28 +28,6 @@ class Pairs(NamedTuple):
     ptr: Indices
     out: Indices
     into: Indices
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution of images of one size; ``padding`` is what lies above and to the left."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    image: tuple[int, int]
-    output: tuple[int, int]
-
-    @classmethod
-    def of(cls, numbers: Sequence[int]) -> Convolution:
-        """The inverse of :meth:`numbers`."""
-        return cls(*((numbers[i], numbers[i + 1]) for i in range(0, 12, 2)))
-
-    def numbers(self) -> list[int]:
-        """Twelve numbers, for an operator."""
-        pairs = (self.kernel, self.stride, self.padding, self.dilation, self.image, self.output)
-        return [number for pair in pairs for number in pair]
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,1 @@
+"""Kernels in Triton for a round on a GPU."""
