@@ -83,6 +83,7 @@ class GpuCrossover(NamedTuple):
 MEASURED_ON_GPU = (
     GpuCrossover("pointwise", 8, "float32", 0.13),
     GpuCrossover("pointwise", 32, "float32", 0.00),  # not measured
+    GpuCrossover("pointwise", 8, "bfloat16", 0.13),
 )
 """On an NVIDIA H200 with PyTorch 2.11, step by step; see ``experiments/benchmarks/gpu.md``. Where
 there is no row, the kernels were slower or were not measured."""
