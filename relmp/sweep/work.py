@@ -13,6 +13,8 @@ import torch
 
 from relmp.models import MODELS
 from relmp.rounds import resolve_message
+from relmp.rounds.aggregation import resolve_aggregation
+from relmp.rounds.aggregation.text import foreign_aggregations
 from relmp.rounds.execution.cpu_kernel import numba_refusal
 from relmp.sweep.engines.event import Report
 from relmp.training.config import DataConfig
@@ -47,26 +49,32 @@ class Ready:
 
     Args:
         messages: The messages of the models, as text.
+        aggregations: Their aggregations that are not PyG's, as text.
         modules: Where models and data sets that are not relmp's are registered.
     """
 
-    messages: tuple[str, ...]
+    messages: tuple[str, ...] = ()
+    aggregations: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, runs: Iterable[RunConfig]) -> Ready:
         """What these runs need."""
-        messages, modules = set(), set()
+        messages, aggregations, modules = set(), set(), set()
         for run in runs:
-            messages.add(run.model.plain_options().get("message"))
+            options = run.model.plain_options()
+            messages.add(options.get("message"))
+            aggregations |= set(foreign_aggregations(options.get("aggr", "sum")))
             modules |= {MODELS[run.model.name].__module__, DATASETS[run.data.name].__module__}
         foreign = {name for name in modules if name.partition(".")[0] != "relmp"}
-        return cls(tuple(sorted(m for m in messages if m is not None)), tuple(sorted(foreign)))
+        named = (m for m in messages if m is not None)
+        return cls(tuple(sorted(named)), tuple(sorted(aggregations)), tuple(sorted(foreign)))
 
     @property
     def needs_script(self) -> bool:
         """Whether something is defined in the script that was started."""
-        in_script = (message.startswith("__main__:") for message in self.messages)
+        named = (*self.messages, *self.aggregations)
+        in_script = (text.startswith("__main__:") for text in named)
         return "__main__" in self.modules or any(in_script)
 
     def __call__(self) -> str | None:
@@ -81,6 +89,11 @@ class Ready:
                 resolve_message(message)
             except ValueError as error:
                 return f"Workers cannot make the message: {error}"
+        for aggregation in self.aggregations:
+            try:
+                resolve_aggregation(aggregation, channels=4)
+            except ValueError as error:
+                return f"Workers cannot make the aggregation: {error}"
         return None
 
 
