@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from relmp.analysis import compare_graphs as compare_graphs
     from relmp.analysis import find_sweet_spot as find_sweet_spot
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
+    from relmp.analysis import plot_topology as plot_topology
     from relmp.graphs import RelationalGraph as RelationalGraph
     from relmp.graphs import clustering_preserving_rewire as clustering_preserving_rewire
     from relmp.graphs import coarsen as coarsen
     from relmp.graphs import create_graph as create_graph
     from relmp.graphs import degree_preserving_rewire as degree_preserving_rewire
     from relmp.graphs import find_graph as find_graph
+    from relmp.graphs import layer_densities as layer_densities
     from relmp.graphs import load_connectome as load_connectome
     from relmp.graphs import load_graph as load_graph
     from relmp.graphs import measure_graphs as measure_graphs
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from relmp.models import count_flops as count_flops
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
+    from relmp.models import layer_graphs as layer_graphs
     from relmp.models import match_flops as match_flops
     from relmp.models import relationalize as relationalize
     from relmp.models import summary as summary
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from relmp.training import DataConfig as DataConfig
     from relmp.training import ImageData as ImageData
     from relmp.training import LoopOptions as LoopOptions
+    from relmp.training import Rewiring as Rewiring
     from relmp.training import RunConfig as RunConfig
     from relmp.training import TrainConfig as TrainConfig
     from relmp.training import load_data as load_data
@@ -76,6 +80,7 @@ _HOMES = {
         "create_graph",
         "degree_preserving_rewire",
         "find_graph",
+        "layer_densities",
         "load_connectome",
         "load_graph",
         "measure_graphs",
@@ -111,6 +116,7 @@ _HOMES = {
         "ModelConfig",
         "count_parameters",
         "create_model",
+        "layer_graphs",
         "match_flops",
         "relationalize",
         "summary",
@@ -121,6 +127,7 @@ _HOMES = {
         "DataConfig",
         "ImageData",
         "LoopOptions",
+        "Rewiring",
         "RunConfig",
         "TrainConfig",
         "load_data",
@@ -133,6 +140,7 @@ _HOMES = {
         "best_over",
         "find_sweet_spot",
         "plot_sweet_spot",
+        "plot_topology",
         "compare_graphs",
     ),
 }

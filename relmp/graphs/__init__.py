@@ -9,6 +9,7 @@ from relmp.graphs.derived.null_models import (
 )
 from relmp.graphs.files import load_graph
 from relmp.graphs.generators import GENERATORS, create_graph
+from relmp.graphs.layers.densities import layer_densities
 from relmp.graphs.measures import GRAPH_MEASURES, measure_graphs
 from relmp.graphs.parse import parse_graph
 from relmp.graphs.relational_graph import RelationalGraph
@@ -28,6 +29,7 @@ __all__ = [
     "create_graph",
     "degree_preserving_rewire",
     "find_graph",
+    "layer_densities",
     "load_connectome",
     "load_graph",
     "measure_graphs",

@@ -9,6 +9,7 @@ from relmp.models.budget import Classifier, count_flops, count_parameters, match
 from relmp.models.convert import dense_reasons, relationalize, to_dense
 from relmp.models.factory import MODELS, ModelConfig, create_model
 from relmp.models.inspection import Summary, summary, verify
+from relmp.models.per_layer.random_graphs import layer_graphs
 
 __all__ = [
     "MODELS",
@@ -20,6 +21,7 @@ __all__ = [
     "count_parameters",
     "create_model",
     "dense_reasons",
+    "layer_graphs",
     "match_flops",
     "relationalize",
     "summary",

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs, graph_of_each
 from relmp.models.cost import other_round_flops, round_flops
 from relmp.models.initial import Init, check_init, draw_weights
 from relmp.rounds import ChannelPartition, Conv2dMessage, LinearMessage, Round, linear_map
@@ -143,13 +144,13 @@ class Maker:
 
     Args:
         plan: The layers.
-        graph: The graph of all rounds; None makes ordinary layers.
+        graph: The graph of all rounds, or graphs by name of layer; None makes ordinary layers.
         message, aggr, execution: See :class:`relmp.Round`.
         init: See :data:`relmp.models.initial.Init`.
     """
 
     plan: Plan
-    graph: RelationalGraph | None
+    graph: Graphs
     message: MessageFactory
     aggr: Aggr
     execution: str
@@ -158,6 +159,7 @@ class Maker:
 
     def __post_init__(self) -> None:
         self.init = check_init(self.init)
+        self.graphs = plan_graphs(self.graph, self.plan)
 
     def __call__(self, name: str, update: Sequence[nn.Module] = ()) -> nn.Module:
         """The layer of this name; a round, or what stands in its place, followed by ``update``.
@@ -169,8 +171,9 @@ class Maker:
         spec = self.plan[name]
         if name in self.made:
             raise KeyError(f"Layer '{name}' is asked for twice.")
-        if spec.relational and self.graph is not None:
-            layer: nn.Module = self._round(name, spec, self.graph, update)
+        graph = self.graphs.get(name)
+        if graph is not None:
+            layer: nn.Module = self._round(name, spec, graph, update)
         else:
             layer = ordinary_layer(spec)
             if spec.relational:
@@ -306,16 +309,26 @@ def check_images(x: Tensor, plan: Plan) -> None:
         size = halved(name, size)
 
 
-def check_widths(graph: RelationalGraph | None, plan: Plan) -> None:
+def plan_graphs(graph: Graphs, plan: Plan) -> dict[str, RelationalGraph | None]:
+    """The graph of every relational layer.
+
+    Raises:
+        ValueError: If a pattern fits none.
+    """
+    return graph_of_each(graph, [name for name, spec in plan.items() if spec.relational])
+
+
+def check_widths(graph: Graphs, plan: Plan) -> None:
     """See that every round has a channel for every node.
 
     Raises:
         ValueError: If one has not; it names the layer.
     """
-    for name, layer in plan.items():
-        if graph is not None and layer.relational:
+    for name, own in plan_graphs(graph, plan).items():
+        if own is not None:
             with layer_errors(name):
-                ChannelPartition(graph.num_nodes, min(layer.in_channels, layer.out_channels))
+                channels = min(plan[name].in_channels, plan[name].out_channels)
+                ChannelPartition(own.num_nodes, channels)
 
 
 def _block(name: str) -> str:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from relmp.checks import check_whole
 from relmp.graphs import RelationalGraph
-from relmp.models.architecture import Plan, Widths, check_widths
+from relmp.graphs.layers.mapping import Graphs, as_graphs
+from relmp.models.architecture import Plan, Widths, check_widths, plan_graphs
 from relmp.models.blocks import stage_widths
 from relmp.models.factory import (
     MAX_CHANNELS,
@@ -36,6 +37,8 @@ class Classifier(nn.Module, ABC):
     WIDTH_RESCALES: ClassVar[int]
     """How often the published search rescales: 15 for small images, 9 for large ones."""
 
+    layers: Plan
+    """All layers by name."""
     input_shape: tuple[int, ...]
     """Shape of the images that the model is usually given, ``(C, H, W)`` or ``(C,)``."""
 
@@ -50,14 +53,14 @@ class Classifier(nn.Module, ABC):
         return {"in_channels": input_shape[0]}
 
     @classmethod
-    def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
+    def match_options(cls, graph: Graphs, width: int) -> dict[str, Any]:
         """Defaults of the options where a model is matched to a baseline of this first width."""
         return {}
 
     @classmethod
     def flops(
         cls,
-        graph: RelationalGraph | None,
+        graph: Graphs,
         widths: Widths,
         *,
         message: MessageFactory | None = None,
@@ -68,7 +71,20 @@ class Classifier(nn.Module, ABC):
         Raises:
             NotImplementedError: If the message does not say what it costs.
         """
-        return sum(layer.flops(graph, message) for layer in cls.plan(widths, **options).values())
+        plan = cls.plan(widths, **options)
+        graphs = plan_graphs(graph, plan)
+        return sum(layer.flops(graphs.get(name), message) for name, layer in plan.items())
+
+    @property
+    def graphs(self) -> dict[str, RelationalGraph]:
+        """The graph of every round, as it is now, by name of the layer."""
+        return round_graphs(self)
+
+
+def round_graphs(model: nn.Module) -> dict[str, RelationalGraph]:
+    """The graph of every round of a model, as it is now, by name of the layer."""
+    rounds = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, Round))
+    return {name: layer.graph for name, layer in rounds}
 
 
 MAX_WIDENING = 32
@@ -111,7 +127,7 @@ def count_parameters(model: nn.Module) -> int:
 def match_flops(
     name: str,
     *,
-    graph: RelationalGraph,
+    graph: Graphs,
     num_classes: int = 10,
     width: int | Sequence[int] | None = None,
     input_shape: Sequence[int] | None = None,
@@ -122,7 +138,8 @@ def match_flops(
 
     Args:
         name: A registered model.
-        graph: The graph of all inner layers.
+        graph: The graph of all inner layers, or graphs by name of layer, as
+            :func:`create_model`.
         num_classes: Number of classes.
         width: Width of the complete-graph model, the budget: channels of its first relational
             stage, or of all of them; the paper's by default.
@@ -147,7 +164,7 @@ def match_flops(
 def matched_options(
     name: str,
     *,
-    graph: RelationalGraph | None,
+    graph: Graphs,
     num_classes: int,
     width: int | Sequence[int] | None = None,
     input_shape: Sequence[int] | None = None,
@@ -158,7 +175,7 @@ def matched_options(
     Raises:
         ValueError: As :func:`create_model`, or if the model does not list its layers.
     """
-    cls = MODELS[name]
+    cls, graph = MODELS[name], as_graphs(graph)
     if not issubclass(cls, Classifier):
         raise ValueError(
             f"Model '{name}' cannot be matched to a budget, since {cls.__name__} does not list "

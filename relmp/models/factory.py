@@ -13,8 +13,8 @@ from torch import nn
 from relmp.checks import check_whole
 from relmp.fingerprint import code_fingerprint
 from relmp.graphs import RelationalGraph
-from relmp.graphs.relational_graph import require_graph
-from relmp.graphs.serialise import graph_from_dict, graph_to_dict
+from relmp.graphs.layers.mapping import Graphs, LayerGraphs, as_graphs
+from relmp.graphs.serialise import graph_to_dict, graphs_from_dict
 from relmp.registry import Registry, parse_call
 from relmp.rounds.aggregation import aggregation_code, aggregation_text, foreign_aggregations
 from relmp.rounds.names import MESSAGES, message_text, resolve_message
@@ -30,10 +30,13 @@ class ModelConfig:
     """Everything that decides what :func:`create_model` builds; a model has it as ``config``."""
 
     name: str
-    graph: RelationalGraph | None = None
+    graph: RelationalGraph | LayerGraphs | None = None
     num_classes: int = 10
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "graph", as_graphs(self.graph))
 
     def create(self) -> nn.Module:
         """Build the model."""
@@ -83,7 +86,7 @@ class ModelConfig:
         graph, options = values["graph"], dict(values["options"])
         if isinstance(options.get("message"), str):
             options["message"] = message_text(options["message"])
-        graph = None if graph is None else graph_from_dict(graph)
+        graph = None if graph is None else graphs_from_dict(graph)
         return cls(**{**values, "graph": graph, "options": options})
 
     @property
@@ -127,7 +130,7 @@ def _plain(key: str, value: Any) -> object:
 def create_model(
     name: str,
     *,
-    graph: RelationalGraph | None = None,
+    graph: Graphs = None,
     num_classes: int = 10,
     seed: int = 0,
     **options: Any,
@@ -138,7 +141,9 @@ def create_model(
 
     Args:
         name: A registered model (``relmp.models.MODELS.names()``).
-        graph: The graph of all inner layers; None builds the ordinary dense network.
+        graph: The graph of all inner layers, or a mapping from names of layers, or patterns
+            (``{"stages.0.*": graph}``), to graphs, where those that are not named are ordinary;
+            None builds the ordinary dense network.
         num_classes: Number of classes.
         seed: Decides the initial weights. No global random state is read or changed.
         **options: The model's own arguments; see its class. ``message`` may also be
@@ -149,8 +154,7 @@ def create_model(
     """
     cls = MODELS[name]
     check_options(name, cls, options)
-    if graph is not None:
-        require_graph(graph)
+    graph = as_graphs(graph)
     check_whole("num_classes", num_classes, 1, MAX_CHANNELS)
     check_whole("seed", seed, 0, 2**63 - 1)
     check_channels(options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from relmp.models.budget import Classifier, layer_flops, run_one_image
+from relmp.models.budget import Classifier, as_shape, layer_flops, run_one_image
 from relmp.rounds import Round
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
 from relmp.rounds.geometry import Images
@@ -33,9 +34,33 @@ class Summary:
             image take, whether or not the round is executed so), ``execution`` and ``note``
             (why a layer stays dense, where that is known). Layers that are no rounds have
             empty places.
+        dense_flops: Multiply-adds of one image as if every round were dense (f_D); None where a
+            message does not say what it costs.
     """
 
     frame: pd.DataFrame
+    dense_flops: int | None = None
+
+    def training(self, every: int = 100) -> dict[str, float]:
+        r"""Multiply-adds of training an image: ``"sparse"`` in an ordinary step,
+        :math:`3 f_S`; ``"dense"`` in one that looks at absent edges, :math:`2 f_S + f_D`; and the
+        mean of RigL, :math:`(3 f_S \Delta T + 2 f_S + f_D) / (\Delta T + 1)`.
+
+        Args:
+            every: Steps from one rewiring to the next, :math:`\Delta T`.
+
+        Raises:
+            ValueError: If a message does not say what it costs.
+
+        Reference:
+            Evci et al., *Rigging the Lottery*, ICML 2020, appendix H.
+        """
+        if self.dense_flops is None:
+            raise ValueError("A message does not say what it costs, so training has no FLOPs.")
+        sparse, dense = 3 * int(self.frame["flops"].sum()), self.dense_flops
+        watched = sparse * 2 // 3 + dense
+        mean = (sparse * every + watched) / (every + 1)
+        return {"sparse": sparse, "dense": watched, "rigl": mean}
 
     def __str__(self) -> str:
         shown = self.frame.astype(object).where(self.frame.notna(), "")
@@ -48,6 +73,13 @@ class Summary:
         )
         if unknown := int(self.frame["flops"].isna().sum()):
             total += f", not counting {unknown} whose message does not say what it costs"
+        if self.dense_flops is not None:
+            costs = {name: f"{round(value):,}" for name, value in self.training().items()}
+            total += (
+                f"\nTraining: {costs['sparse']} FLOPs an image (3 f_S); {costs['dense']} where "
+                f"absent edges are looked at (2 f_S + f_D); with one such step in 101, "
+                f"{costs['rigl']}"
+            )
         return f"{shown.to_string(index=False)}\n{total}"
 
     def _repr_html_(self) -> str:
@@ -86,7 +118,38 @@ def summary(model: nn.Module, input_shape: Sequence[int] | None = None) -> Summa
     run_one_image(model, input_shape, record)
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     counts = ["nodes", "edges", "flops", "message_bytes"]
-    return Summary(frame.astype(dict.fromkeys(counts, "Int64")))
+    known = bool(frame["flops"].notna().all())
+    dense = training_flops(model, input_shape)[1] if known else None
+    return Summary(frame.astype(dict.fromkeys(counts, "Int64")), dense)
+
+
+def training_flops(model: nn.Module, input_shape: Sequence[int]) -> tuple[int, int]:
+    """Multiply-adds of one image forward: over the edges that there are (f_S), and as if every
+    round were dense (f_D).
+
+    A step of training costs 3 f_S an image, one that looks at the gradient of absent edges
+    2 f_S + f_D.
+
+    Args:
+        model: Any module.
+        input_shape: Shape of one image, ``(C, H, W)`` or ``(C,)``.
+    """
+    sparse = dense = 0
+
+    def count(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal sparse, dense
+        cost = layer_flops(module, output)
+        sparse += cost
+        dense += max(cost, _dense_flops(module, output)) if isinstance(module, Round) else cost
+
+    run_one_image(model, as_shape(input_shape), count)
+    return sparse, dense
+
+
+def _dense_flops(layer: Round, output: Tensor) -> int:
+    geometry = getattr(layer.message_module, "geometry", None)
+    taps = math.prod(geometry.kernel) if geometry is not None else 1
+    return layer.in_channels * taps * output[0].numel()
 
 
 def _row(module: nn.Module, x: Tensor, output: Tensor) -> dict[str, Any]:

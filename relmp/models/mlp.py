@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs
 from relmp.models.architecture import Drawing, Maker, Plan, Widths
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
@@ -36,7 +36,8 @@ class MLP(Classifier):
     :math:`N(0, 0.01^2)`.
 
     Args:
-        graph: The graph of all three rounds; None for the ordinary dense network.
+        graph: The graph of all three rounds, or graphs by name of layer; None for the ordinary
+            dense network.
         num_classes: Number of classes.
         in_features: Numbers in one image (channels x height x width).
         width: Channels of the rounds.
@@ -63,7 +64,7 @@ class MLP(Classifier):
 
     def __init__(
         self,
-        graph: RelationalGraph | None = None,
+        graph: Graphs = None,
         num_classes: int = 10,
         *,
         in_features: int = 3072,
@@ -77,11 +78,11 @@ class MLP(Classifier):
         super().__init__()
         self.input_shape = (in_features,)
         self.widths = (width,)
-        plan = self.plan(
+        self.layers = self.plan(
             self.widths, num_classes=num_classes, in_features=in_features,
             stem_width=width if stem_width is None else stem_width,
         )  # fmt: skip
-        make = Maker(plan, graph, message, aggr, execution, init)
+        make = Maker(self.layers, graph, message, aggr, execution, init)
         self.stem = nn.Sequential(make("stem.0"), make.norm("stem.0"), nn.ReLU())
         rounds = [make.round(f"rounds.{number}") for number in range(self.NUM_ROUNDS)]
         self.rounds = nn.Sequential(*rounds)
@@ -96,7 +97,7 @@ class MLP(Classifier):
         return {"in_features": math.prod(input_shape)}
 
     @classmethod
-    def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
+    def match_options(cls, graph: Graphs, width: int) -> dict[str, Any]:
         """The stem stays as wide as the baseline's."""
         return {"stem_width": width}
 

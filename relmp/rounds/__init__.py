@@ -11,6 +11,7 @@ from relmp.rounds.aggregation import AGGREGATIONS, CombinedAggregation, degree_s
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.cost import message_flops
+from relmp.rounds.form import Edges
 from relmp.rounds.initialise import initialise_by_degree
 from relmp.rounds.layers import (
     RelationalConv2d,
@@ -19,7 +20,7 @@ from relmp.rounds.layers import (
     dense_weight,
     keep_dense_weight,
 )
-from relmp.rounds.message import Edges, LinearMessage, Message, WeightedMessage
+from relmp.rounds.message import LinearMessage, Message, WeightedMessage
 from relmp.rounds.messages import linear_map
 from relmp.rounds.names import MESSAGES, message_names, resolve_message
 from relmp.rounds.round import Round

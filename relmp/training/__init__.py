@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from relmp.training.data import load_data as load_data
     from relmp.training.loaded import LoadedRun as LoadedRun
     from relmp.training.loaded import load_run as load_run
+    from relmp.training.rewiring.rule import REWIRINGS as REWIRINGS
+    from relmp.training.rewiring.rule import Candidates as Candidates
+    from relmp.training.rewiring.rule import Rewiring as Rewiring
     from relmp.training.run import train as train
     from relmp.training.run_config import RunConfig as RunConfig
     from relmp.training.tracking import TensorBoard as TensorBoard
@@ -27,6 +30,7 @@ _HOMES = {
     "relmp.training.config": ("DataConfig", "LoopOptions", "TrainConfig"),
     "relmp.training.data": ("DataSet", "FolderData", "ImageData", "DATASETS", "load_data"),
     "relmp.training.loaded": ("LoadedRun", "load_run"),
+    "relmp.training.rewiring.rule": ("Candidates", "REWIRINGS", "Rewiring"),
     "relmp.training.run": ("train",),
     "relmp.training.run_config": ("RunConfig",),
     "relmp.training.tracking": ("TensorBoard",),

@@ -134,6 +134,9 @@ class TrainConfig:
         precision: ``"bfloat16"`` and ``"float16"`` train under autocast, the latter with
             scaled gradients.
         seed: Decides the order of the images, augmentation and dropout.
+        rewiring: By which rule edges change in training: "rigl(every=100, fraction=0.3)",
+            "set(...)", "static(...)", or package.module:Name for a relmp.Rewiring of your own;
+            not at all by default.
         loop: The finer points.
 
     Raises:
@@ -152,9 +155,12 @@ class TrainConfig:
     schedule: Schedule = "cosine"
     precision: Precision = "float32"
     seed: int = 0
+    rewiring: str | None = None
     loop: LoopOptions = field(default_factory=LoopOptions)
 
     def __post_init__(self) -> None:
+        if self.rewiring is not None:
+            object.__setattr__(self, "rewiring", _checked_rewiring(self.rewiring))
         for name, low in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
             check_whole(name, getattr(self, name), low, 2**62 - 1)
         for name in ("lr", "weight_decay"):
@@ -195,6 +201,20 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """From plain values, those of ``dataclasses.asdict``."""
         return cls(**{**values, "loop": LoopOptions(**values["loop"])})
+
+
+def _checked_rewiring(given: Any) -> str:
+    """The text of a rule; one of the user's own that is given as text is imported when it is used.
+
+    Raises:
+        ValueError: If there is no such rule, or it does not take its arguments.
+    """
+    from relmp.registry import parse_call
+    from relmp.training.rewiring.rule import rewiring_text
+
+    if isinstance(given, str) and ":" in parse_call(given)[0]:
+        return given
+    return rewiring_text(given)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from relmp.training.state import TrainState
 
 Record: TypeAlias = dict[str, Any]
 """One epoch: epoch (from 1), lr, train_loss, train_error, those of validation (val_) and test where
-they were evaluated, seconds, images_per_second (of training), peak_memory (MiB)."""
+they were evaluated, seconds, images_per_second (of training), peak_memory (MiB); where edges change
+in training, train_flops: multiply-adds of training since the start."""
 
 Pause: TypeAlias = Callable[[], None]
 """Called between steps, where everything may be saved and the run be stopped by raising."""
@@ -53,18 +54,13 @@ def train_epochs(
             batches = data.training_batches(rest, team.share)
             for step, (images, labels) in zip(rest, batches, strict=True):
                 seed_generators(2**62 + step.seed + team.rank, state.device)
-                with state.autocast():
-                    scores = state.forward(images.contiguous(memory_format=state.layout))
+                with state.autocast(), state.rewirer.watching() as watched:
+                    forward = state.watched if watched else state.forward
+                    scores = forward(images.contiguous(memory_format=state.layout))
                     loss = F.cross_entropy(scores, labels, label_smoothing=options.label_smoothing)
                 state.optimizer.zero_grad()
                 state.scaler.scale(loss).backward()
-                if options.clip_norm is not None:
-                    state.scaler.unscale_(state.optimizer)
-                    nn.utils.clip_grad_norm_(state.model.parameters(), options.clip_norm)
-                state.scaler.step(state.optimizer)
-                state.scaler.update()
-                if state.average is not None:
-                    state.average.update()
+                state.end_batch(len(step.indices))
                 state.count(loss, scores, labels)
                 pause()
             state.check_losses()
@@ -89,6 +85,8 @@ def train_epochs(
         record["seconds"] = state.seconds
         record["images_per_second"] = speed
         record["peak_memory"] = peak_memory(state.device)
+        if config.rewiring is not None:
+            record["train_flops"] = state.rewirer.flops(state.model, data.input_shape)
         state.end_epoch()
         yield record
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from relmp.training.config import TrainConfig
 from relmp.training.optimizer import MovingAverage, make_optimizer
 from relmp.training.processes import Team
+from relmp.training.rewiring.rewirer import Rewirer
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 CHECK_EVERY = 50
@@ -51,6 +52,7 @@ class TrainState:
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=self.layout)
         self.model = model.to(self.device)
+        self.rewirer = Rewirer(self.model, config.rewiring, config.seed, self.team)
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         decay = config.loop.ema_decay
@@ -67,6 +69,8 @@ class TrainState:
         compiled = torch.compile(forward) if config.loop.compile else forward
         self.forward = cast(nn.Module, compiled)
         """The model as it is called in training."""
+        self.watched = forward
+        """The model as it is called where hooks must run."""
 
     @property
     def evaluated(self) -> nn.Module:
@@ -91,6 +95,7 @@ class TrainState:
             self._seconds = 0.0
             self.losses = torch.zeros(steps, device=self.device)
             self.wrong = torch.zeros((), device=self.device, dtype=torch.int64)
+        self.rewirer.total = self.config.epochs * steps
         lr = self.config.learning_rate(self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -132,6 +137,28 @@ class TrainState:
             f"{self.optimizer.param_groups[0]['lr']:.3g}; lower lr."
         )
 
+    def take_step(self) -> None:
+        """Move the weights by their gradients, and the averaged weights after them."""
+        if self.config.loop.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.loop.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update()
+
+    def end_batch(self, images: int) -> None:
+        """What follows the backward pass: a step, a change of edges, or both."""
+        rewirer, scale = self.rewirer, self.scaler.get_scale()
+        finite = rewirer.after_backward(images, scale)
+        if not finite and rewirer.skips:  # float16 overflowed: with a smaller scale, next time
+            rewirer.postpone()
+            self.scaler.update(scale * self.scaler.get_backoff_factor())
+            return
+        if not rewirer.skips:
+            self.take_step()
+        rewirer.finish(self.optimizer, None if self.average is None else self.average.model)
+
     def end_epoch(self) -> None:
         """Go to the beginning of the next epoch."""
         self.epoch, self.step = self.epoch + 1, 0
@@ -149,6 +176,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": None,
+            "rewiring": self.rewirer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
         }
@@ -172,6 +200,7 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        self.rewirer.load_state_dict(state.get("rewiring", {}))
         if self.average is not None:
             self.average.model.load_state_dict(state["average"]["model"])
             self.average.steps = state["average"]["steps"]

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.cpu_kernel import CpuKernelExecution, numba_refusal
@@ -64,6 +65,14 @@ def possible_executions(layer: HasForm) -> list[str]:
     return [MESSAGE_PASSING, *fused]
 
 
+def is_transformed(executor: Execution | None) -> bool:
+    """Whether a transformation of ``torch.func`` or forward-mode differentiation is at work that
+    an execution does not know; it would give wrong tangents, or none."""
+    if executor is None or executor.is_transformable or torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
 def _automatic(form: RoundForm) -> str:
     """What ``"auto"`` takes; it depends on the round, the device and the type of its weights.
 
@@ -105,4 +114,11 @@ def _warn_once(problem: str) -> None:
     )
 
 
-__all__ = ["EXECUTIONS", "MESSAGE_PASSING", "Execution", "choose_execution", "possible_executions"]
+__all__ = [
+    "EXECUTIONS",
+    "MESSAGE_PASSING",
+    "Execution",
+    "choose_execution",
+    "is_transformed",
+    "possible_executions",
+]

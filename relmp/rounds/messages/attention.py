@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.utils import softmax
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions
-from relmp.rounds.message import Edges, Message
+from relmp.rounds.message import Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
 from relmp.rounds.names import MESSAGES
@@ -74,6 +75,9 @@ class AttentionMessage(Message):
     def draw(self, edges: Edges, std: Tensor) -> None:
         self.value.draw(edges, std / self._share_rms(edges)[edges.target])
         self.score.reset_parameters(edges)
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [*self.value.edge_tensors(), self.score.listener, self.score.speaker]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         weighting = int(edges.target_mask.sum()) * positions + self.score.num_parameters(edges)

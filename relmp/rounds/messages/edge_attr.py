@@ -7,8 +7,8 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges
 from relmp.rounds.messages.basis import BasisMessage
 from relmp.rounds.names import MESSAGES
 

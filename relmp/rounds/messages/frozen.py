@@ -7,8 +7,9 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage
+from relmp.rounds.message import WeightedMessage
 from relmp.rounds.names import MESSAGES
 
 

@@ -7,8 +7,9 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions
-from relmp.rounds.message import Edges, Message
+from relmp.rounds.message import Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
 from relmp.rounds.names import MESSAGES
@@ -59,6 +60,9 @@ class GatedMessage(Message):
         self.value.draw(edges, std / GATE_RMS)
         self.gate.reset_parameters(edges)
         nn.init.zeros_(self.bias)
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [*self.value.edge_tensors(), self.gate.listener, self.gate.speaker, self.bias]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         gating = int(edges.target_mask.sum()) * positions + self.gate.num_parameters(edges)

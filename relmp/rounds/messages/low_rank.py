@@ -8,8 +8,9 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage
+from relmp.rounds.message import WeightedMessage
 from relmp.rounds.names import MESSAGES
 
 
@@ -81,6 +82,9 @@ class LowRankMessage(WeightedMessage):
             shape = (len(speaking), 1, -1, *[1] * len(self.geometry.kernel))
             self.speaking.normal_().mul_(speaking.view(shape))
             self.hearing.normal_().mul_(hearing[:, :, None])
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [self.speaking, self.hearing]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         return self.num_parameters(edges) * positions
