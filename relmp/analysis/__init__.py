@@ -6,6 +6,7 @@ from relmp.analysis.report.figures import plot_sweet_spot
 from relmp.analysis.report.write import analyse
 from relmp.analysis.results import Results
 from relmp.analysis.spot.sweet_spot import SweetSpot, find_sweet_spot
+from relmp.analysis.topology import plot_topology
 
 __all__ = [
     "Comparison",
@@ -16,4 +17,5 @@ __all__ = [
     "compare_graphs",
     "find_sweet_spot",
     "plot_sweet_spot",
+    "plot_topology",
 ]

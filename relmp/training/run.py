@@ -158,7 +158,7 @@ def train_run(
     if saved is not None:
         _restore(state, saved, folder)
     save = None if folder is None else _saver(folder, state, records, data)
-    state.rewirer.keep_in(folder and folder.path, fresh=saved is None)
+    state.rewirer.keep_in(None if folder is None else folder.path, fresh=saved is None)
     interrupts: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False)
     if folder is not None:
         interrupts = deferred_interrupts()

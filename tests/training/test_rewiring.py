@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import subprocess
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from relmp.training.rewiring.topology import read_topology
 from relmp.training.rewiring.watch import Watch
 from relmp.training.state import TrainState
 from tests.training.rewired import ToDouble, dense_layers, reference
+from tests.training.test_processes import torchrun
 from tests.training.test_resume import assert_same_run
 
 GRAPH = create_graph("ws_flex", n=8, k=3, p=0.5, seed=1)
@@ -428,3 +430,85 @@ def test_a_compiled_model_is_not_compiled_again(monkeypatch: pytest.MonkeyPatch)
             pass
     assert state.rewirer.count >= 14
     assert seen[-1] > 0, "nothing was compiled"
+
+
+DDP = """
+import sys, torch, json
+import relmp
+from relmp.training.processes import join_team
+from tests.training.test_rewiring import BARE, double_model
+
+with join_team("cpu") as (team, device):
+    assert team.size == 2
+    for name, rule in json.loads(sys.argv[2]).items():
+        model = double_model(BARE)
+        relmp.train(model, "digits", train_size=512, epochs=8, batch_size=64, lr=0.05,
+                    evaluate_every=100, rewiring=rule, device="cpu", ema_decay=0.9)
+        torch.save(model.state_dict(), f"{sys.argv[1]}/{name}-{team.rank}.pt")
+"""
+TOGETHER = {
+    "rigl": "rigl(every=2, until=1, fraction=0.5)",
+    "set": "set(every=3, until=1)",
+    "weights": "rigl(every=3, until=1, granularity='weight', density=0.3)",
+}
+
+
+@pytest.mark.slow
+def test_two_processes_hold_the_same_edges_as_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(DDP)
+    process = torchrun(str(script), str(tmp_path), json.dumps(TOGETHER), stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    for name, rule in TOGETHER.items():
+        states = [torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1)]
+        for key, tensor in states[0].items():
+            assert torch.equal(tensor, states[1][key]), key
+        alone = double_model(BARE)
+        history = relmp.train(
+            alone, "digits", train_size=512, epochs=8, batch_size=64, lr=0.05,
+            evaluate_every=100, rewiring=rule, device="cpu", ema_decay=0.9,
+        )  # fmt: skip
+        assert history["train_flops"].iloc[-1] > 0
+        for key, tensor in alone.state_dict().items():
+            torch.testing.assert_close(states[0][key], tensor, rtol=0, atol=1e-9, msg=key)
+        moved = not torch.equal(states[0]["1.edge_index"], BARE.edge_index)
+        assert moved == (name != "weights")
+
+
+def test_the_paths_of_layers_are_drawn(tmp_path: Path) -> None:
+    model = relmp.create_model("mlp", graph=BARE, in_features=64, width=24)
+    relmp.train(model, out=tmp_path / "run", rewiring="rigl(every=3)", **SETTINGS)
+    figure = relmp.plot_topology(tmp_path / "run")
+    axes = figure.axes[0]
+    records = read_topology(tmp_path / "run")
+    for layer, graph in model.graphs.items():
+        path = next(line for line in axes.lines if line.get_label() == layer)
+        mine = [record for record in records if record["layer"] == layer]
+        assert path.get_xdata()[0] == pytest.approx(BARE.clustering)
+        assert path.get_xdata()[-1] == pytest.approx(graph.clustering)
+        assert path.get_ydata()[-1] == pytest.approx(graph.path_length)
+        assert len(path.get_xdata()) == len(mine)
+    (rectangle,) = (patch for patch in axes.patches)
+    assert (rectangle.get_x(), rectangle.get_y()) == (0.1, 1.82)
+    assert len(axes.containers) == 3  # the null models, one a layer
+    weights = relmp.create_model("mlp", graph=BARE, in_features=64, width=24)
+    rule = "rigl(every=3, granularity='weight', density=0.3)"
+    relmp.train(weights, out=tmp_path / "weights", rewiring=rule, **SETTINGS)
+    with pytest.raises(ValueError, match="single weights were chosen"):
+        relmp.plot_topology(tmp_path / "weights")
+    with pytest.raises(FileNotFoundError, match=r"has no topology\.jsonl"):
+        relmp.plot_topology(tmp_path)
+
+
+def test_rewirings_are_an_axis_of_a_plan(tmp_path: Path) -> None:
+    base = relmp.RunConfig(
+        relmp.ModelConfig("mlp", BARE, options={"width": 24}),
+        relmp.DataConfig(name="digits", train_size=200),
+        TrainConfig(epochs=2, batch_size=32),
+    )
+    rules = ["static", "set(every=3)", "rigl(every=3)"]
+    plan = relmp.grid(base, **{"training.rewiring": rules})
+    table = relmp.run_plan(plan, tmp_path, workers=1)
+    assert table["training.rewiring"].tolist() == sorted(rules)
+    assert len(list(tmp_path.glob("*/topology.jsonl"))) == 3

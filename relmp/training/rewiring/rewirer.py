@@ -197,9 +197,17 @@ class Rewirer:
             channels = (place.layer.out_channels, place.layer.in_channels)
             shapes[place.name] = (*channels, *place.mask_shape[3:])
         assert rule.density is not None
-        densities = layer_densities(
-            shapes, density=rule.density, allocation=rule.allocation, dense=rule.dense
-        )
+        if isinstance(rule.density, Mapping):
+            densities = dict(rule.density)
+            if densities.keys() != shapes.keys():
+                raise ValueError(
+                    f"density names the layers {', '.join(densities)}, but the rounds of this "
+                    f"model are {', '.join(shapes)}; give each its share."
+                )
+        else:
+            densities = layer_densities(
+                shapes, density=rule.density, allocation=rule.allocation, dense=rule.dense
+            )
         for place in chosen:
             place.fill(densities[place.name], self._generator(place.name, -1))
 

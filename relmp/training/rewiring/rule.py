@@ -75,7 +75,8 @@ class Rewiring(ABC):
         fraction: Share :math:`\alpha` of the edges that the first update drops.
         until: Share of all steps of the run at which the updates end, T.
         granularity: ``"edge"`` or ``"weight"``.
-        density: With ``"weight"``, the share of weights at the start, in random places.
+        density: With ``"weight"``, the share of weights at the start, in random places; or the
+            share of every layer by its name.
         allocation, dense: With ``"weight"``, how they are shared out among layers, see
             :func:`relmp.layer_densities`.
         keep_loops: Whether self-loops are never dropped, and not counted in A.
@@ -101,7 +102,7 @@ class Rewiring(ABC):
     fraction: float = 0.3
     until: float = 0.75
     granularity: Granularity = "edge"
-    density: float | None = None
+    density: float | Mapping[str, float] | None = None
     allocation: Allocation = "uniform"
     dense: tuple[str, ...] = ()
     keep_loops: bool = False
@@ -123,8 +124,10 @@ class Rewiring(ABC):
         object.__setattr__(
             self, "dense", (self.dense,) if isinstance(self.dense, str) else tuple(self.dense)
         )
-        if self.density is not None:
-            check_share("density", self.density)
+        given = self.density.values() if isinstance(self.density, Mapping) else [self.density]
+        for share in given:
+            if share is not None:
+                check_share("density", share)
         if (self.granularity == "weight") != (self.density is not None):
             raise ValueError(
                 "density is the share of weights that granularity='weight' keeps, and goes with it "
