@@ -194,18 +194,11 @@ class Round(MessagePassing):  # type: ignore[misc]
     # Edges that change ------------------------------------------------------------------
 
     def rewire(self, graph: RelationalGraph, *, new: NewEdges = "zero") -> Tensor:
-        """Replace the edges in place by as many others; see :func:`rewire_round`.
-
-        Parameters of edges that stay keep their value, those of new ones start at zero or, with
-        ``new="draw"``, as the layer initialises. Parameter objects and buffers stay.
+        """Replace the edges in place by as many others: see :func:`rewire_round`.
 
         Returns:
             ``[E]``: the position that each edge had before, -1 for a new one; by it states of an
             optimiser are to be moved (:func:`moved_rows`).
-
-        Raises:
-            ValueError: If the graph has another number of nodes or edges, or other attributes,
-                or it is not known which parameters belong to edges.
         """
         return rewire_round(self, graph, new)
 

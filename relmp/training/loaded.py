@@ -16,8 +16,8 @@ from relmp.training.data.image_files import fit_image, open_image
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder
 from relmp.training.loop import predict_scores
-from relmp.training.run import use_executions
 from relmp.training.run_config import RunConfig
+from relmp.training.state import use_executions
 
 FILES_AT_A_TIME = 100
 

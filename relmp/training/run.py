@@ -15,7 +15,6 @@ from torch import nn
 from relmp.machine import processor
 from relmp.models import ModelConfig, count_flops, count_parameters
 from relmp.rounds import Round
-from relmp.rounds.execution import possible_executions
 from relmp.training.config import DataConfig, Settings, TrainConfig
 from relmp.training.data import DataSet, load_data
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
@@ -23,7 +22,7 @@ from relmp.training.interrupt import deferred_interrupts
 from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
 from relmp.training.processes import Team, join_team
 from relmp.training.run_config import RunConfig
-from relmp.training.state import TrainState
+from relmp.training.state import TrainState, use_executions
 
 OnStep: TypeAlias = Callable[[int, int], None]
 """``(steps done, steps in all)``"""
@@ -212,8 +211,9 @@ def _restore(state: TrainState, saved: dict[str, Any], folder: RunFolder | None)
         state.load_state_dict(saved)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        where = "" if folder is None else f" in '{folder.path}'"
-        raise ValueError(f"The checkpoint{where} is of another model: {reason}") from error
+        raise ValueError(
+            f"The checkpoint in '{folder and folder.path}' is of another model: {reason}"
+        ) from error
 
 
 def _pause(
@@ -341,14 +341,3 @@ def check_fit(model: nn.Module, data: DataSet) -> None:
         raise ValueError(
             f"The model has {classes} classes, but {data.name} has {data.num_classes}."
         )
-
-
-def use_executions(model: nn.Module, executions: list[str]) -> None:
-    """Execute every round as it was executed when the run began, where it is on such a device.
-
-    Another device has other executions; there, the round keeps the one that it has.
-    """
-    rounds = [layer for layer in model.modules() if isinstance(layer, Round)]
-    for layer, execution in zip(rounds, executions, strict=True):
-        if layer.execution != execution and execution in possible_executions(layer):
-            layer.set_execution(execution)

@@ -10,6 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds import Round
+from relmp.rounds.execution import possible_executions
 from relmp.training.config import TrainConfig
 from relmp.training.optimizer import MovingAverage, make_optimizer
 from relmp.training.processes import Team
@@ -210,3 +212,14 @@ class TrainState:
             self.losses = state["losses"].to(self.device) * mine
             self.wrong = (state["wrong"].to(self.device) * mine).to(torch.int64)
             self._seconds = state["seconds"]
+
+
+def use_executions(model: nn.Module, executions: list[str]) -> None:
+    """Execute every round as it was executed when the run began, where it is on such a device.
+
+    Another device has other executions; there, the round keeps the one that it has.
+    """
+    rounds = [layer for layer in model.modules() if isinstance(layer, Round)]
+    for layer, execution in zip(rounds, executions, strict=True):
+        if layer.execution != execution and execution in possible_executions(layer):
+            layer.set_execution(execution)

@@ -17,7 +17,7 @@ from relmp.rounds import LinearMessage, Message, RelationalConv2d, RelationalLin
 from relmp.rounds.dynamic.rewire import moved_rows
 from relmp.rounds.execution import EXECUTIONS
 
-PINNED = [execution for execution in EXECUTIONS if execution != "auto"]
+PINNED = [execution for execution in EXECUTIONS if execution not in ("auto", "gpu_kernel")]
 MESSAGES = ["linear", "gated", "attention", "low_rank(rank=2)", "scalar", "frozen", "mlp"]
 
 

@@ -62,10 +62,17 @@ def derived_tables(edges: Edges) -> dict[str, Tensor]:
 def rewire_round(layer: HasEdges, graph: RelationalGraph, new: NewEdges) -> Tensor:
     """Replace the edges of a round in place: :meth:`relmp.Round.rewire`.
 
-    Rows of :meth:`Message.edge_tensors` follow their edges. Parameters that edges share stay,
-    and so does what an aggregation has learned of the degrees at the start. Tables are copied
-    into their places, whose number does not change. The gathered execution gets room for the
-    largest degree that it takes, and a round that outgrows it is executed as ``"auto"`` has it.
+    Rows of :meth:`Message.edge_tensors` follow their edges; those of new edges start at zero or,
+    with ``new="draw"``, as the layer initialises. Parameters that edges share stay, and so does
+    what an aggregation has learned of the degrees at the start. Parameter objects stay, and tables
+    are copied into their places, whose number does not change: optimisers and compiled models go
+    on. The gathered execution gets room for the largest degree that it takes, and a round that
+    outgrows it is executed as ``"auto"`` has it; the kernels of a GPU are told the longest list of
+    a node, and may be compiled again for it.
+
+    Raises:
+        ValueError: If the graph has another number of nodes or edges, or other attributes, or it is
+            not known which parameters belong to edges.
     """
     _check_fits(layer, graph)
     if new not in ("zero", "draw"):
@@ -255,3 +262,5 @@ def _refresh_execution(layer: HasEdges) -> None:
         return
     for name, mine in executor.named_buffers():
         mine.copy_(theirs[name])
+    if "sizes" in vars(executor):  # numbers that say how long the lists of a table are
+        executor.sizes = fresh.sizes
