@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import relmp
+from relmp.analysis.topology import PUBLISHED, null_points
 from relmp.training.rewiring.topology import read_topology
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -83,7 +86,8 @@ def one(model: str, start: str, density: float, graph: Any, seed: int, out: Path
 
 
 def describe(found: list[dict[str, Any]]) -> str:
-    """A row for every model, density and start."""
+    """A row for every model, density and start; ``apart`` is the share of layers whose graph falls
+    apart, which have no path length."""
     rows = []
     for row in found:
         ends = [layer for layer in row["layers"] if layer["when"] == "end"]
@@ -95,13 +99,43 @@ def describe(found: list[dict[str, Any]]) -> str:
             ("L start", begins, "L"), ("L end", ends, "L"), ("L null", ends, "null L"),
             ("overlap", ends, "overlap"), ("tried", ends, "tried"),
         ):  # fmt: skip
-            values[name] = float(np.mean([np.nan if x[key] is None else x[key] for x in layers]))
+            finite = [x[key] for x in layers if x[key] is not None and np.isfinite(x[key])]
+            values[name] = float(np.mean(finite)) if finite else np.nan
+        values["apart"] = float(np.mean([layer["L"] is None for layer in ends]))
         rows.append(values)
     table = pd.DataFrame(rows)
     keys = ["model", "density", "start"]
     mean = table.groupby(keys, sort=False).mean().drop(columns="seed")
     spread = table.groupby(keys, sort=False)[["C end", "L end", "rigl", "static"]].std()
     return f"Means\n{mean.round(3).to_string()}\n\nDeviations\n{spread.round(3).to_string()}"
+
+
+def draw(out: Path, model: str = "mlp", seed: int = 0) -> Figure:
+    """The mean over the layers of C and L in training, from every start."""
+    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
+    axes = figure.subplots()
+    (c_low, c_high), (l_low, l_high) = PUBLISHED
+    axes.add_patch(
+        Rectangle((c_low, l_low), c_high - c_low, l_high - l_low, color="0.87", zorder=0)
+    )
+    for number, (start, density, _) in enumerate(starts(MODELS[model]["n"])):
+        folder = out / f"{model}-{start.replace(' ', '-')}-{density}-{seed}"
+        if not folder.exists():
+            continue
+        frame = pd.DataFrame(read_topology(folder)).groupby("rewiring")
+        path = frame[["clustering", "path_length"]].mean().to_numpy()
+        colour, label = f"C{number % 10}", f"{start}, density {density}"
+        axes.plot(*path.T, "-", color=colour, lw=1)
+        axes.plot(*path[0], "o", color=colour, label=label)
+        axes.plot(*path[-1], "*", color=colour, markersize=13, markeredgecolor="black")
+        ends: Any = relmp.load_run(folder).model
+        null = [null_points(graph, 10).mean(0) for graph in ends.graphs.values()]
+        axes.plot(*np.mean(null, axis=0), "x", color=colour)
+    axes.set_xlabel("clustering coefficient C, mean of the layers")
+    axes.set_ylabel("average path length L")
+    axes.set_title(f"{model}: where RigL takes its graphs")
+    axes.legend(fontsize="small")
+    return figure
 
 
 def main() -> None:
@@ -125,6 +159,8 @@ def main() -> None:
                         file.write(json.dumps(found[-1]) + "\n")
     text = describe(found)
     (out / "summary.txt").write_text(text + "\n")
+    for model in MODELS:
+        draw(out, model).savefig(out / f"paths_{model}.png", dpi=130)
     print(text)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from scipy import stats
 from torch import nn
 
 import relmp
@@ -88,7 +89,7 @@ def describe(found: pd.DataFrame) -> str:
             )
         for rule in table.columns.drop("rigl"):
             gap = (table[rule] - table["rigl"]).dropna()
-            half = 2.262 * gap.std() / len(gap) ** 0.5  # t of 9 degrees of freedom
+            half = float(stats.t.ppf(0.975, len(gap) - 1) * gap.std() / len(gap) ** 0.5)
             lines.append(f"{task}: {rule} - rigl: {gap.mean():+.2f} +- {half:.2f}")
     return "\n".join(lines)
 
