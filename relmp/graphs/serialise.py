@@ -15,19 +15,21 @@ from relmp.graphs.relational_graph import RelationalGraph
 def graph_to_dict(graph: RelationalGraph) -> dict[str, Any]:
     """Name, key, number of nodes and edges ``[[source, target], ...]``, self-loops left out.
 
-    An undirected graph lists every pair once, the smaller node first. With edge attributes
-    every edge is listed, self-loops included.
+    An undirected graph lists every pair once, the smaller node first. With edge attributes, and
+    where a node does not hear itself (``"self_loops": False``), every edge is listed,
+    self-loops included.
     """
-    attr = graph.edge_attr
-    kept = links(graph, graph.is_directed)
-    edges = graph.edges if attr is not None else graph.edges[:, kept]
+    attr, full = graph.edge_attr, graph.num_self_loops == graph.num_nodes
+    listed = attr is not None or not full
+    edges = graph.edges if listed else graph.edges[:, links(graph, graph.is_directed)]
     return {
         "name": graph.name,
         "key": graph.key,
         "num_nodes": graph.num_nodes,
-        "directed": graph.is_directed or attr is not None,
+        "directed": graph.is_directed or listed,
         "edges": edges.T.tolist(),
         "edge_attr": None if attr is None else attr.tolist(),
+        **({} if full else {"self_loops": False}),
     }
 
 
@@ -40,7 +42,10 @@ def graph_from_dict(values: dict[str, Any]) -> RelationalGraph:
     edges = np.array(values["edges"], dtype=np.int64).reshape(-1, 2).T
     if not values["directed"]:
         edges = np.concatenate([edges, edges[::-1]], axis=1)
-    graph = RelationalGraph(values["num_nodes"], edges, values["edge_attr"], name=values["name"])
+    graph = RelationalGraph(
+        values["num_nodes"], edges, values["edge_attr"],
+        self_loops=values.get("self_loops", True), name=values["name"],
+    )  # fmt: skip
     if graph.key != values["key"]:
         raise ValueError(
             f"The edges of graph '{values['name']}' give the key {graph.key}, but "
