@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from relmp.graphs import load_connectome as load_connectome
     from relmp.graphs import load_graph as load_graph
     from relmp.graphs import measure_graphs as measure_graphs
+    from relmp.graphs import null_graphs as null_graphs
+    from relmp.graphs import null_model as null_model
     from relmp.graphs import parse_graph as parse_graph
+    from relmp.graphs import region_sizes as region_sizes
     from relmp.graphs import sample_graphs as sample_graphs
     from relmp.graphs import save_graph as save_graph
+    from relmp.graphs import scale_connectome as scale_connectome
     from relmp.graphs import sweep_design_space as sweep_design_space
     from relmp.models import ModelConfig as ModelConfig
+    from relmp.models import RelationalRNN as RelationalRNN
     from relmp.models import count_flops as count_flops
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from relmp.training import ImageData as ImageData
     from relmp.training import LoopOptions as LoopOptions
     from relmp.training import RunConfig as RunConfig
+    from relmp.training import SequenceData as SequenceData
     from relmp.training import TrainConfig as TrainConfig
     from relmp.training import load_data as load_data
     from relmp.training import load_run as load_run
@@ -79,9 +85,13 @@ _HOMES = {
         "load_connectome",
         "load_graph",
         "measure_graphs",
+        "null_graphs",
+        "null_model",
         "parse_graph",
+        "region_sizes",
         "sample_graphs",
         "save_graph",
+        "scale_connectome",
         "sweep_design_space",
     ),
     "relmp.rounds": (
@@ -109,6 +119,7 @@ _HOMES = {
     "relmp.models": (
         "count_flops",
         "ModelConfig",
+        "RelationalRNN",
         "count_parameters",
         "create_model",
         "match_flops",
@@ -122,6 +133,7 @@ _HOMES = {
         "ImageData",
         "LoopOptions",
         "RunConfig",
+        "SequenceData",
         "TrainConfig",
         "load_data",
         "load_run",

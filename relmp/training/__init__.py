@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from relmp.training.data import DataSet as DataSet
     from relmp.training.data import FolderData as FolderData
     from relmp.training.data import ImageData as ImageData
+    from relmp.training.data import SequenceData as SequenceData
     from relmp.training.data import load_data as load_data
     from relmp.training.loaded import LoadedRun as LoadedRun
     from relmp.training.loaded import load_run as load_run
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "relmp.training.config": ("DataConfig", "LoopOptions", "TrainConfig"),
-    "relmp.training.data": ("DataSet", "FolderData", "ImageData", "DATASETS", "load_data"),
+    "relmp.training.data": (
+        "DATASETS",
+        "DataSet",
+        "FolderData",
+        "ImageData",
+        "SequenceData",
+        "load_data",
+    ),
     "relmp.training.loaded": ("LoadedRun", "load_run"),
     "relmp.training.run": ("train",),
     "relmp.training.run_config": ("RunConfig",),

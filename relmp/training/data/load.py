@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from relmp.registry import Registry
+from relmp.registry import Registry, parse_call
 from relmp.training.data.dataset import DataSet
 from relmp.training.data.image_folder import FolderData
 
-Loader: TypeAlias = Callable[[Path, bool], DataSet]
-"""``(folder, download) -> data``."""
+Loader: TypeAlias = Callable[..., DataSet]
+"""``(folder, download) -> data``; what else it takes by name is written behind its own name."""
 
 DATASETS: Registry[Loader] = Registry("data set")
 
@@ -33,7 +34,7 @@ def load_data(
 
     Args:
         data: A registered name (``digits`` needs no files, ``folder`` reads any folder of
-            images), or a data set.
+            images; ``"sequence_memory(length=3)"`` says how), or a data set.
         folder: Where the files lie.
         download: Whether missing files are fetched into ``folder``; their checksums are
             verified.
@@ -47,7 +48,7 @@ def load_data(
         ValueError: If the name is unknown or a number out of its range.
         FileNotFoundError: If the files are not there and ``download`` is False.
     """
-    loaded = DATASETS[data](Path(folder), download) if isinstance(data, str) else data
+    loaded = _named(data, Path(folder), download) if isinstance(data, str) else data
     if image_size is not None:
         if not isinstance(loaded, FolderData):
             raise ValueError(
@@ -72,6 +73,20 @@ def load_data(
     order = np.random.RandomState(subset_seed).permutation(loaded.size("train"))
     train, validated = np.sort(order[: kept - held]), np.sort(order[kept - held : kept])
     return loaded.keep(train, validated if held else None)
+
+
+def _named(text: str, folder: Path, download: bool) -> DataSet:
+    if text in DATASETS:
+        return DATASETS[text](folder, download)
+    name, arguments = parse_call(text)
+    loader = DATASETS[name]
+    options = list(inspect.signature(loader).parameters)[2:]
+    if unknown := set(arguments) - set(options):
+        raise ValueError(
+            f"Data set '{name}' has no option '{min(unknown)}'; its options are "
+            f"{', '.join(options) or 'none'}."
+        )
+    return loader(folder, download, **arguments)
 
 
 def _kept(data: DataSet, train_size: int | float | None) -> int:
