@@ -96,7 +96,7 @@ def _random(graph: RelationalGraph, weights: Any, seed: int, rng: np.random.Gene
     edges = edges[:, edges[0] != edges[1]]
     matrix = np.zeros((graph.num_nodes,) * 2)
     # Above zero, so that the edge is there.
-    drawn = 1 - rng.random(edges.shape[1])
+    drawn: npt.NDArray[np.float64] = 1 - rng.random((edges.shape[1],))
     if not graph.is_directed:
         lower = edges[0] > edges[1]
         matrix[tuple(edges[:, lower])] = drawn[lower]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial, update_wrapper
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +18,26 @@ from relmp.training.data.image_folder import FolderData
 Loader: TypeAlias = Callable[..., DataSet]
 """``(folder, download) -> data``; what else it takes by name is written behind its own name."""
 
-DATASETS: Registry[Loader] = Registry("data set")
+
+class _Loaders(Registry[Loader]):
+    """Loaders by name, or by a name and what it takes: ``"sequence_memory(length=3)"``."""
+
+    def __getitem__(self, name: str) -> Loader:
+        if name in self or not isinstance(name, str) or "(" not in name:
+            return super().__getitem__(name)
+        task, arguments = parse_call(name)
+        loader = super().__getitem__(task)
+        options = list(inspect.signature(loader).parameters)[2:]
+        if unknown := set(arguments) - set(options):
+            raise ValueError(
+                f"Data set '{task}' has no option '{min(unknown)}'; its options are "
+                f"{', '.join(options) or 'none'}."
+            )
+        bound = partial(loader, **arguments)
+        return update_wrapper(bound, loader)
+
+
+DATASETS: Registry[Loader] = _Loaders("data set")
 
 
 def load_data(
@@ -48,7 +68,7 @@ def load_data(
         ValueError: If the name is unknown or a number out of its range.
         FileNotFoundError: If the files are not there and ``download`` is False.
     """
-    loaded = _named(data, Path(folder), download) if isinstance(data, str) else data
+    loaded = DATASETS[data](Path(folder), download) if isinstance(data, str) else data
     if image_size is not None:
         if not isinstance(loaded, FolderData):
             raise ValueError(
@@ -73,20 +93,6 @@ def load_data(
     order = np.random.RandomState(subset_seed).permutation(loaded.size("train"))
     train, validated = np.sort(order[: kept - held]), np.sort(order[kept - held : kept])
     return loaded.keep(train, validated if held else None)
-
-
-def _named(text: str, folder: Path, download: bool) -> DataSet:
-    if text in DATASETS:
-        return DATASETS[text](folder, download)
-    name, arguments = parse_call(text)
-    loader = DATASETS[name]
-    options = list(inspect.signature(loader).parameters)[2:]
-    if unknown := set(arguments) - set(options):
-        raise ValueError(
-            f"Data set '{name}' has no option '{min(unknown)}'; its options are "
-            f"{', '.join(options) or 'none'}."
-        )
-    return loader(folder, download, **arguments)
 
 
 def _kept(data: DataSet, train_size: int | float | None) -> int:
