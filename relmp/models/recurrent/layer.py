@@ -200,9 +200,13 @@ class RelationalRNN(nn.Module):
 
     @property
     def weight_hh(self) -> Tensor:
-        """``[H, H]``: the weights of linear messages, row = listener, zero where there is none."""
+        """``[H, H]``: the weights of a round of linear maps, row = listener, zero where there is
+        none."""
+        refusal = map_refusal(self.round.form)
+        if refusal is not None:
+            raise ValueError(f"This round has no weights [H, H]: {refusal}.")
         layout = EdgeLayout(self.round.form).to(self.weight_ih.device)
-        return cast(Tensor, layout(self._linear().weight))
+        return cast(Tensor, layout(self.round.message_module.weight))
 
     def set_weight(self, weight: Tensor) -> None:
         """Take over the entries of ``[H, H]`` (row = listener) that lie on synapses.
@@ -287,11 +291,11 @@ class RelationalRNN(nn.Module):
         phi, leak = self.nonlinearity, self.leak
         if self.laying is None or self.round._is_watched():
             return run_steps(drive, first, self.round, phi, leak)
-        weight = self._linear().weight
+        weight = cast(Tensor, self.round.message_module.weight)
         if drive.dtype == first.dtype == weight.dtype and not _is_transformed(drive):
             return run_laid_out(drive, first, weight, self.laying, phi, leak)
         # Under autocast and inside torch.func: the same matrix by PyTorch's own operators.
-        matrix = EdgeLayout(self.round.form).to(weight.device)(weight)
+        matrix = self.weight_hh
         return run_steps(drive, first, lambda h: F.linear(h, matrix), phi, leak)
 
     # What it costs and what it is -------------------------------------------------------
