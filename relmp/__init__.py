@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from relmp.analysis import analyse as analyse
     from relmp.analysis import best_over as best_over
     from relmp.analysis import compare_graphs as compare_graphs
+    from relmp.analysis import compare_nulls as compare_nulls
     from relmp.analysis import find_sweet_spot as find_sweet_spot
+    from relmp.analysis import learning_measures as learning_measures
+    from relmp.analysis import plot_places as plot_places
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
+    from relmp.analysis import write_states as write_states
     from relmp.graphs import RelationalGraph as RelationalGraph
     from relmp.graphs import clustering_preserving_rewire as clustering_preserving_rewire
     from relmp.graphs import coarsen as coarsen
@@ -70,8 +74,11 @@ if TYPE_CHECKING:
     from relmp.training import RunConfig as RunConfig
     from relmp.training import SequenceData as SequenceData
     from relmp.training import TrainConfig as TrainConfig
+    from relmp.training import fit_readout as fit_readout
+    from relmp.training import fit_readouts as fit_readouts
     from relmp.training import load_data as load_data
     from relmp.training import load_run as load_run
+    from relmp.training import memory_capacity as memory_capacity
     from relmp.training import train as train
 
 _HOMES = {
@@ -135,17 +142,24 @@ _HOMES = {
         "RunConfig",
         "SequenceData",
         "TrainConfig",
+        "fit_readout",
+        "fit_readouts",
         "load_data",
         "load_run",
+        "memory_capacity",
         "train",
     ),
     "relmp.sweep": ("collect", "grid", "over_graphs", "run_plan", "run_sweep"),
     "relmp.analysis": (
         "analyse",
         "best_over",
-        "find_sweet_spot",
-        "plot_sweet_spot",
         "compare_graphs",
+        "compare_nulls",
+        "find_sweet_spot",
+        "learning_measures",
+        "plot_places",
+        "plot_sweet_spot",
+        "write_states",
     ),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}

@@ -4,8 +4,8 @@
 
 20 time steps, batch 128, forward and backward of a sum over all states, float32: the marmoset's
 connectome with 4 neurons a region (220 units), and the human one with 18 and 54 (1,026 and 3,078).
-Networks take turns, so that other work on the machine meets all alike; the ratio of a turn is that of
-its times, and the median over the turns is reported.
+Networks take turns, so that other work on the machine meets all alike; the ratio of a turn is that
+of its times, and the median over the turns is reported.
 
 Device: two CPU cores, about three minutes. Prints a table in Markdown.
 """

@@ -18,12 +18,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import torch
 
 import relmp
-from relmp.analysis.pairs import compare_nulls, learning_measures
+from relmp.analysis.pairs import (
+    NullComparison,
+    compare_nulls,
+    learning_measures,
+    with_variants,
+)
 from relmp.cli import run_recipe
+from relmp.graphs import CONNECTOMES
 
 KINDS = ("shuffled", "degrees", "reciprocity", "random")
 TASKS = (
@@ -32,6 +40,7 @@ TASKS = (
     "nback",
     "sequence_memory(length=10)",
 )
+CAPACITY = "memory_capacity(lags=100, steps=3000)"
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Study:
         tasks: What is learned.
         epochs: Passes over the sequences.
         seeds: How many of each variant.
+        capacity: Whether memory capacities are measured.
         workers: Processes, each with one thread.
     """
 
@@ -56,6 +66,7 @@ class Study:
     tasks: tuple[str, ...] = TASKS
     epochs: int = 60
     seeds: int = 10
+    capacity: bool = True
     workers: int = 1
 
     def run(self) -> None:
@@ -70,19 +81,58 @@ class Study:
             )
             text += [f"## {task}\n", markdown(found.means), str(found), ""]
             (folder / "table.md").write_text("\n".join(text), encoding="utf-8")
+        if self.capacity:
+            found = self.capacities(folder)
+            text += ["## memory capacity\n", markdown(found.means), str(found), ""]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "table.md").write_text("\n".join(text), encoding="utf-8")
+        self.pictures(folder)
+
+    def capacities(self, folder: Path) -> NullComparison:
+        """Memory capacities of every variant, untrained, at the spectral radius 0.95."""
+        torch.set_num_threads(1)
+        options = {"frozen": True, "input_scale": 0.1}
+        base = relmp.RunConfig(
+            relmp.ModelConfig("rnn", options=options),
+            relmp.DataConfig(name=CAPACITY),
+            relmp.TrainConfig(),
+        )
+        inits = [f"spectral(radius=0.95, base='{base}')" for base in ("uniform", "rank")]
+        table = relmp.fit_readouts(self.variants(base, *inits), alpha=1e-9)
+        table.to_csv(folder / "capacity.csv", index=False)
+        table["model.init"] = table["model.init"].map({inits[0]: "uniform", inits[1]: "rank"})
+        measured = with_variants(table)
+        return compare_nulls(measured, baseline="brain, uniform", measures=("capacity",))
+
+    def pictures(self, folder: Path) -> None:
+        """The brain's states while a sequence goes in, and connectomes on the map of C and L."""
+        scaled, _ = self.graphs()
+        torch.manual_seed(0)
+        layer = relmp.RelationalRNN(scaled, 2, init="spectral(radius=0.95)")
+        relmp.write_states(layer, relmp.load_data(TASKS[0]).test_inputs[0], folder / "states.html")
+        regions = {name: self.connectome(name) for name in CONNECTOMES if name.startswith("bio2")}
+        places: dict[str, Any] = {name.removeprefix("bio2art_"): g for name, g in regions.items()}
+        for kind in KINDS:
+            places[f"null models, {kind}"] = [
+                relmp.null_model(graph, kind, seed)
+                for graph in regions.values()
+                for seed in range(5)
+            ]
+        relmp.plot_places(places).savefig(folder / "map.png", dpi=120)
 
     def graphs(self) -> tuple[relmp.RelationalGraph, dict[tuple[str, int], relmp.RelationalGraph]]:
         """The brain, drawn once, and its null models by kind and seed."""
-        brain = relmp.load_connectome(
-            self.brain, root=self.connectomes or None, download=not self.connectomes,
-            self_loops=False,
-        )  # fmt: skip
-        scaled = relmp.scale_connectome(brain, self.neurons)
+        scaled = relmp.scale_connectome(self.connectome(self.brain), self.neurons)
         return scaled, relmp.null_graphs(scaled, KINDS, self.seeds)
+
+    def connectome(self, name: str) -> relmp.RelationalGraph:
+        """A connectome of bio2art."""
+        return relmp.load_connectome(
+            name, root=self.connectomes or None, download=not self.connectomes, self_loops=False
+        )
 
     def plan(self, task: str) -> list[relmp.RunConfig]:
         """Every variant with every seed."""
-        scaled, nulls = self.graphs()
         base = relmp.RunConfig(
             relmp.ModelConfig("rnn"),
             relmp.DataConfig(name=task),
@@ -91,12 +141,17 @@ class Study:
                 schedule="constant", loop=relmp.LoopOptions(clip_norm=1.0),
             ),
         )  # fmt: skip
+        return self.variants(base, "uniform", "rank")
+
+    def variants(self, base: relmp.RunConfig, init: str, ranked: str) -> list[relmp.RunConfig]:
+        """The brain and its null models with ``init``, and the brain with ``ranked``, by seed."""
+        scaled, nulls = self.graphs()
         runs = []
         for seed in range(self.seeds):
-            chosen = [(scaled, "uniform"), (scaled, "rank")]
-            chosen += [(nulls[kind, seed], "uniform") for kind in KINDS]
-            for graph, init in chosen:
-                axes = {"model.graph": [graph], "model.init": [init], "seed": [seed]}
+            chosen = [(scaled, init), (scaled, ranked)]
+            chosen += [(nulls[kind, seed], init) for kind in KINDS]
+            for graph, weights in chosen:
+                axes = {"model.graph": [graph], "model.init": [weights], "seed": [seed]}
                 runs += relmp.grid(base, **axes)
         return runs
 
@@ -109,7 +164,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 recipe = Study()
-quick = replace(recipe, out="runs/brains-try", epochs=2, seeds=2, tasks=TASKS[:1])
+quick = replace(recipe, out="runs/brains-try", epochs=2, seeds=2, tasks=TASKS[:1], capacity=False)
 
 if __name__ == "__main__":
     run_recipe(recipe, quick=quick)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from relmp.training.data import ImageData as ImageData
     from relmp.training.data import SequenceData as SequenceData
     from relmp.training.data import load_data as load_data
+    from relmp.training.echo import fit_readout as fit_readout
+    from relmp.training.echo import fit_readouts as fit_readouts
+    from relmp.training.echo import memory_capacity as memory_capacity
     from relmp.training.loaded import LoadedRun as LoadedRun
     from relmp.training.loaded import load_run as load_run
     from relmp.training.run import train as train
@@ -34,6 +37,7 @@ _HOMES = {
         "SequenceData",
         "load_data",
     ),
+    "relmp.training.echo": ("fit_readout", "fit_readouts", "memory_capacity"),
     "relmp.training.loaded": ("LoadedRun", "load_run"),
     "relmp.training.run": ("train",),
     "relmp.training.run_config": ("RunConfig",),

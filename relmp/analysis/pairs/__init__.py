@@ -1,6 +1,11 @@
 """Runs that differ in one thing, compared pair by pair: values of an axis, or two sweeps."""
 
-from relmp.analysis.pairs.nulls import NullComparison, compare_nulls, learning_measures
+from relmp.analysis.pairs.nulls import (
+    NullComparison,
+    compare_nulls,
+    learning_measures,
+    with_variants,
+)
 from relmp.analysis.pairs.paired import Paired, paired_difference
 from relmp.analysis.pairs.sweeps import SweepComparison, compare_sweeps
 from relmp.analysis.pairs.values import ValueComparison, compare_values
@@ -15,4 +20,5 @@ __all__ = [
     "compare_values",
     "learning_measures",
     "paired_difference",
+    "with_variants",
 ]

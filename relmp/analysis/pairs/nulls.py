@@ -28,9 +28,8 @@ def learning_measures(table: pd.DataFrame, loss: str = "test_loss") -> pd.DataFr
         loss: The column of the loss.
 
     Returns:
-        One row a run: the columns of its last row, ``lowest``, ``epochs`` and ``variant``: what the
-        graph is (``"brain"`` or the kind of null model, by its name), and the initial weights where
-        these vary.
+        One row a run: the columns of its last row, ``lowest``, ``epochs``, and ``variant`` as
+        :func:`with_variants` has it.
 
     Raises:
         ValueError: If a column is missing or no run has been evaluated.
@@ -48,18 +47,23 @@ def learning_measures(table: pd.DataFrame, loss: str = "test_loss") -> pd.DataFr
     curves = table[table[loss].notna()].sort_values(["run", "epoch"])
     if curves.empty:
         raise ValueError(f"No run has a {loss}; finish at least one epoch that is evaluated.")
-    several = "model.init" in table.columns and len(table["model.init"].unique()) > 1
     rows = []
     for _, run in curves.groupby("run", sort=False):
         losses = run[loss].to_numpy(dtype=np.float64)
         low, high = losses.min(), losses.max()
         near = np.flatnonzero(100 * (losses - low) <= high - low)[0]
-        last = run.iloc[-1]
-        variant = _kind(str(last["graph"])) + (f", {last['model.init']}" if several else "")
-        row: dict[str, Any] = {str(name): value for name, value in last.items()}
-        row |= {"lowest": low, "epochs": float(run["epoch"].iloc[near]), "variant": variant}
-        rows.append(row)
-    return pd.DataFrame(rows)
+        row: dict[str, Any] = {str(name): value for name, value in run.iloc[-1].items()}
+        rows.append(row | {"lowest": low, "epochs": float(run["epoch"].iloc[near])})
+    return with_variants(pd.DataFrame(rows))
+
+
+def with_variants(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column ``variant``: what a graph is, by its name, ``"brain"`` or a kind of
+    null model; and the initial weights where these vary."""
+    found = table["graph"].map(lambda name: _kind(str(name)))
+    if "model.init" in table.columns and len(table["model.init"].unique()) > 1:
+        found = found + ", " + table["model.init"]
+    return table.assign(variant=found)
 
 
 @dataclass(frozen=True)
