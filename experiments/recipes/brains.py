@@ -40,7 +40,7 @@ TASKS = (
     "nback",
     "sequence_memory(length=10)",
 )
-CAPACITY = "memory_capacity(lags=100, steps=3000)"
+CAPACITY = "memory_capacity(lags=60, steps=2000)"
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Study:
     def run(self) -> None:
         """Run what is missing, and write the tables."""
         folder, text = Path(self.out), []
+        folder.mkdir(parents=True, exist_ok=True)
         for task in self.tasks:
             place = folder / task.replace("(", "-").replace(")", "").replace("=", "")
             relmp.run_plan(self.plan(task), place, workers=self.workers)
@@ -84,7 +85,6 @@ class Study:
         if self.capacity:
             found = self.capacities(folder)
             text += ["## memory capacity\n", markdown(found.means), str(found), ""]
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "table.md").write_text("\n".join(text), encoding="utf-8")
         self.pictures(folder)
 
