@@ -350,7 +350,7 @@ def test_state_dict_and_batch_first():
         ({"init": "spectral(radios=1)"}, "has no option 'radios'"),
         ({"init": "spectral(radius=-1)"}, "radius must be a number"),
         ({"init": "rank(base='rank')"}, "base of rank"),
-        ({"init": "degree", "message": "gated"}, "is for linear messages"),
+        ({"init": "degree", "message": "low_rank"}, "is for linear messages"),
         ({"hidden_size": 5}, "5 channels"),
         ({"regions": 2}, "have 8 neurons together, but the graph has 9"),
         ({"regions": 3, "hidden_size": 18}, "one channel each"),
