@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from relmp.analysis import analyse as analyse
     from relmp.analysis import best_over as best_over
     from relmp.analysis import compare_graphs as compare_graphs
+    from relmp.analysis import compare_nulls as compare_nulls
     from relmp.analysis import find_sweet_spot as find_sweet_spot
+    from relmp.analysis import learning_measures as learning_measures
+    from relmp.analysis import plot_places as plot_places
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
     from relmp.analysis import plot_topology as plot_topology
+    from relmp.analysis import write_states as write_states
     from relmp.graphs import RelationalGraph as RelationalGraph
     from relmp.graphs import clustering_preserving_rewire as clustering_preserving_rewire
     from relmp.graphs import coarsen as coarsen
@@ -25,11 +29,16 @@ if TYPE_CHECKING:
     from relmp.graphs import load_connectome as load_connectome
     from relmp.graphs import load_graph as load_graph
     from relmp.graphs import measure_graphs as measure_graphs
+    from relmp.graphs import null_graphs as null_graphs
+    from relmp.graphs import null_model as null_model
     from relmp.graphs import parse_graph as parse_graph
+    from relmp.graphs import region_sizes as region_sizes
     from relmp.graphs import sample_graphs as sample_graphs
     from relmp.graphs import save_graph as save_graph
+    from relmp.graphs import scale_connectome as scale_connectome
     from relmp.graphs import sweep_design_space as sweep_design_space
     from relmp.models import ModelConfig as ModelConfig
+    from relmp.models import RelationalRNN as RelationalRNN
     from relmp.models import count_flops as count_flops
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
@@ -67,9 +76,13 @@ if TYPE_CHECKING:
     from relmp.training import LoopOptions as LoopOptions
     from relmp.training import Rewiring as Rewiring
     from relmp.training import RunConfig as RunConfig
+    from relmp.training import SequenceData as SequenceData
     from relmp.training import TrainConfig as TrainConfig
+    from relmp.training import fit_readout as fit_readout
+    from relmp.training import fit_readouts as fit_readouts
     from relmp.training import load_data as load_data
     from relmp.training import load_run as load_run
+    from relmp.training import memory_capacity as memory_capacity
     from relmp.training import train as train
 
 _HOMES = {
@@ -84,9 +97,13 @@ _HOMES = {
         "load_connectome",
         "load_graph",
         "measure_graphs",
+        "null_graphs",
+        "null_model",
         "parse_graph",
+        "region_sizes",
         "sample_graphs",
         "save_graph",
+        "scale_connectome",
         "sweep_design_space",
     ),
     "relmp.rounds": (
@@ -114,6 +131,7 @@ _HOMES = {
     "relmp.models": (
         "count_flops",
         "ModelConfig",
+        "RelationalRNN",
         "count_parameters",
         "create_model",
         "layer_graphs",
@@ -129,19 +147,27 @@ _HOMES = {
         "LoopOptions",
         "Rewiring",
         "RunConfig",
+        "SequenceData",
         "TrainConfig",
+        "fit_readout",
+        "fit_readouts",
         "load_data",
         "load_run",
+        "memory_capacity",
         "train",
     ),
     "relmp.sweep": ("collect", "grid", "over_graphs", "run_plan", "run_sweep"),
     "relmp.analysis": (
         "analyse",
         "best_over",
-        "find_sweet_spot",
-        "plot_sweet_spot",
         "plot_topology",
         "compare_graphs",
+        "compare_nulls",
+        "find_sweet_spot",
+        "learning_measures",
+        "plot_places",
+        "plot_sweet_spot",
+        "write_states",
     ),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,6 +1,8 @@
 """Who talks to whom: relational graphs, generators, measures and the design space."""
 
-from relmp.graphs.connectome import CONNECTOMES, load_connectome
+from relmp.graphs.brains.nulls import null_graphs, null_model
+from relmp.graphs.brains.scaling import region_sizes, scale_connectome
+from relmp.graphs.connectome import CONNECTOMES, load_connectome, neuron_densities
 from relmp.graphs.derived.coarsening import coarsen
 from relmp.graphs.derived.null_models import (
     clustering_preserving_rewire,
@@ -33,9 +35,14 @@ __all__ = [
     "load_connectome",
     "load_graph",
     "measure_graphs",
+    "neuron_densities",
+    "null_graphs",
+    "null_model",
     "parse_graph",
+    "region_sizes",
     "same_size_graph",
     "sample_graphs",
     "save_graph",
+    "scale_connectome",
     "sweep_design_space",
 ]

@@ -10,12 +10,15 @@ from relmp.models.convert import dense_reasons, relationalize, to_dense
 from relmp.models.factory import MODELS, ModelConfig, create_model
 from relmp.models.inspection import Summary, summary, verify
 from relmp.models.per_layer.random_graphs import layer_graphs
+from relmp.models.recurrent import RecurrentNetwork, RelationalRNN
 
 __all__ = [
     "MODELS",
     "Classifier",
     "LayerSpec",
     "ModelConfig",
+    "RecurrentNetwork",
+    "RelationalRNN",
     "Summary",
     "count_flops",
     "count_parameters",

@@ -22,6 +22,7 @@ from relmp.models.factory import (
     check_options,
     create_model,
 )
+from relmp.models.recurrent.layer import RelationalRNN
 from relmp.rounds import Round, resolve_message
 from relmp.rounds.round import MessageFactory
 
@@ -283,7 +284,8 @@ def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[.
     """Run an image of zeros through a model in evaluation mode, and call ``hook`` for the layers.
 
     These are rounds, linear and convolutional layers, and those that say themselves what they
-    cost; a layer inside another is part of it. ``hook`` gets the layer, its inputs and output.
+    cost; a layer inside another is part of it. ``hook`` gets the layer, its inputs and output, of
+    several the first.
 
     Raises:
         ValueError: If the model does not take such an image.
@@ -291,11 +293,15 @@ def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[.
     if not isinstance(model, nn.Module):
         raise ValueError(f"A model is needed, but {model!r} was given.")
     modes = {module: module.training for module in model.modules()}
+
+    def tell(module: nn.Module, inputs: Any, output: Any) -> None:
+        hook(module, inputs, output[0] if isinstance(output, tuple) else output)
+
     inside: set[nn.Module] = set()
     handles = []
     for module in model.modules():
         if module not in inside and _counts(module):
-            handles.append(module.register_forward_hook(hook))
+            handles.append(module.register_forward_hook(tell))
             inside.update(module.modules())
     like = next(model.parameters(), torch.empty(0))
     model.eval()
@@ -326,6 +332,8 @@ def layer_flops(module: nn.Module, output: Tensor) -> int:
     """Multiply-adds of one layer for one image, once its output is known."""
     if isinstance(module, Round):
         return module.flops(output[0].numel() // module.out_channels)
+    if isinstance(module, RelationalRNN):
+        return module.flops(output.numel() // module.hidden_size)
     if getattr(module, "counts_flops", False):  # it says itself
         count: Any = module.flops
         return int(count())

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.models.budget import Classifier, as_shape, layer_flops, run_one_image
+from relmp.models.recurrent.layer import RelationalRNN
 from relmp.rounds import Round
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
 from relmp.rounds.geometry import Images
@@ -162,6 +163,8 @@ def _row(module: nn.Module, x: Tensor, output: Tensor) -> dict[str, Any]:
         row["flops"] = layer_flops(module, output)
     except NotImplementedError:
         row["flops"] = None  # a message that does not say what it costs
+    if isinstance(module, RelationalRNN):
+        row |= {"parameters": module.num_parameters(), "execution": module.execution}
     if not isinstance(module, Round):
         return row
     graph, ins, outs = module.graph, module.in_partition, module.out_partition

@@ -66,12 +66,13 @@ class LoadedRun:
         return scores.to(images.device)
 
     def predict(self, images: Tensor) -> Tensor:
-        """Classes ``[N]`` of images ``[N, C, H, W]`` with pixels as in the data set.
+        """Classes ``[N]`` of images ``[N, C, H, W]`` with pixels as in the data set; of sequences
+        ``[N, T, C]`` those of every step, ``[N, T]``.
 
         Raises:
             ValueError: If the images have another shape than those trained on.
         """
-        return self.scores(images).argmax(1)
+        return self.scores(images).argmax(-1)
 
     def predict_files(self, paths: Iterable[str | Path]) -> pd.DataFrame:
         """The class of every image file: columns ``file``, ``label``, ``probability``.

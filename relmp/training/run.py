@@ -332,7 +332,7 @@ def check_fit(model: nn.Module, data: DataSet) -> None:
     """Raise ``ValueError`` unless the model takes the images and has all the classes."""
     device = next(model.parameters()).device
     try:
-        classes = predict_scores(model, torch.zeros(1, *data.input_shape, device=device)).size(1)
+        classes = predict_scores(model, torch.zeros(1, *data.input_shape, device=device)).size(-1)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"The model does not take the images of {data.name}, {list(data.input_shape)}: {error}"

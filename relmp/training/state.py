@@ -96,7 +96,7 @@ class TrainState:
         if self.step == 0:
             self._seconds = 0.0
             self.losses = torch.zeros(steps, device=self.device)
-            self.wrong = torch.zeros((), device=self.device, dtype=torch.int64)
+            self.wrong = torch.zeros((), device=self.device, dtype=torch.float64)
         self.rewirer.total = self.config.epochs * steps
         lr = self.config.learning_rate(self.epoch)
         for group in self.optimizer.param_groups:
@@ -104,14 +104,14 @@ class TrainState:
         self.forward.train()
         return lr
 
-    def count(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
-        """Note the outcome of a step.
+    def count(self, loss: Tensor, wrong: Tensor) -> None:
+        """Note the outcome of a step: its loss, and how many were wrong.
 
         Raises:
             FloatingPointError: If the loss has become infinite or NaN.
         """
         self.losses[self.step] = loss.detach()
-        self.wrong += (scores.detach().argmax(1) != labels).sum()
+        self.wrong += wrong
         self.step += 1
         if self.device.type == "cpu":
             self.check_losses(1)
@@ -210,7 +210,7 @@ class TrainState:
         if self.step:
             mine = float(self.team.leads)  # sums over the team: let one process hold them
             self.losses = state["losses"].to(self.device) * mine
-            self.wrong = (state["wrong"].to(self.device) * mine).to(torch.int64)
+            self.wrong = state["wrong"].to(self.device).double() * mine
             self._seconds = state["seconds"]
 
 

@@ -4,19 +4,24 @@ from relmp.training.data.dataset import DataSet, Part, Step, plan_epoch
 from relmp.training.data.image_data import ImageData, augmented, channel_statistics
 from relmp.training.data.image_folder import FolderData
 from relmp.training.data.load import DATASETS, load_data
+from relmp.training.data.objective import Objective, objective_of
 
 from relmp.training.data import mnist1d as mnist1d  # isort: skip  (these register data sets)
 from relmp.training.data import sets as sets  # isort: skip
+from relmp.training.data.sequences import SequenceData  # isort: skip
 
 __all__ = [
     "DATASETS",
     "DataSet",
     "FolderData",
     "ImageData",
+    "Objective",
     "Part",
+    "SequenceData",
     "Step",
     "augmented",
     "channel_statistics",
     "load_data",
+    "objective_of",
     "plan_epoch",
 ]

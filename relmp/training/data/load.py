@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial, update_wrapper
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from relmp.registry import Registry
+from relmp.registry import Registry, parse_call
 from relmp.training.data.dataset import DataSet
 from relmp.training.data.image_folder import FolderData
 
-Loader: TypeAlias = Callable[[Path, bool], DataSet]
-"""``(folder, download) -> data``."""
+Loader: TypeAlias = Callable[..., DataSet]
+"""``(folder, download) -> data``; what else it takes by name is written behind its own name."""
 
-DATASETS: Registry[Loader] = Registry("data set")
+
+class _Loaders(Registry[Loader]):
+    """Loaders by name, or by a name and what it takes: ``"sequence_memory(length=3)"``."""
+
+    def __getitem__(self, name: str) -> Loader:
+        if name in self or not isinstance(name, str) or "(" not in name:
+            return super().__getitem__(name)
+        task, arguments = parse_call(name)
+        loader = super().__getitem__(task)
+        options = list(inspect.signature(loader).parameters)[2:]
+        if unknown := set(arguments) - set(options):
+            raise ValueError(
+                f"Data set '{task}' has no option '{min(unknown)}'; its options are "
+                f"{', '.join(options) or 'none'}."
+            )
+        bound = partial(loader, **arguments)
+        return update_wrapper(bound, loader)
+
+
+DATASETS: Registry[Loader] = _Loaders("data set")
 
 
 def load_data(
@@ -33,7 +54,7 @@ def load_data(
 
     Args:
         data: A registered name (``digits`` needs no files, ``folder`` reads any folder of
-            images), or a data set.
+            images; ``"sequence_memory(length=3)"`` says how), or a data set.
         folder: Where the files lie.
         download: Whether missing files are fetched into ``folder``; their checksums are
             verified.
