@@ -313,6 +313,20 @@ def test_auto_takes_the_dense_product_for_few_units_and_neighbours_for_many():
 # Costs, states, bad input ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("execution", ["dense", "gathered"])
+def test_a_rewired_round_is_laid_out_anew(execution):
+    graph = create_graph("random_directed", n=9, p=0.4, seed=0)
+    layer = RelationalRNN(graph, 2, execution=execution).double()
+    x = torch.randn(4, 3, 2, dtype=torch.double)
+    before = layer(x)[0]
+    layer.round.rewire(relmp.null_model(graph, "degrees", 1), new="draw")
+    after = layer(x)[0]
+    assert not torch.allclose(before, after)
+    assert layer.execution == execution
+    layer.set_execution("message_passing")
+    assert torch.allclose(layer(x)[0], after, rtol=0, atol=1e-12)
+
+
 def test_costs_count_synapses():
     graph = asymmetric()
     for regions in (None, 3):

@@ -153,6 +153,7 @@ class RelationalRNN(nn.Module):
             ValueError: If the name is unknown, or this round cannot be executed so.
         """
         form = self.round.form
+        self._laid_out = form.graph
         refusal = map_refusal(form)
         if execution == "auto" and refusal is None:
             execution = self._automatic()
@@ -289,6 +290,9 @@ class RelationalRNN(nn.Module):
 
     def _run(self, drive: Tensor, first: Tensor) -> Tensor:
         phi, leak = self.nonlinearity, self.leak
+        if self.laying is not None and self._laid_out is not self.round.graph:
+            # The round was rewired: its weights lie elsewhere now.
+            self.set_execution(self.laying.name)
         if self.laying is None or self.round._is_watched():
             return run_steps(drive, first, self.round, phi, leak)
         weight = cast(Tensor, self.round.message_module.weight)
