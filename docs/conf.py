@@ -61,6 +61,7 @@ nb_code_prompt_hide = "Hide {type}"
 
 # The API -----------------------------------------------------------------------------------
 autodoc_default_options = {"members": True}
+autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

@@ -15,6 +15,9 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 
+ELSEWHERE = ("collections.abc.", "networkx.", "numpy.", "torch.", "torch_geometric.")
+
+
 def find(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.Node | None:
@@ -31,7 +34,7 @@ def find(
             page = app.builder.get_relative_uri(node["refdoc"], entry.docname)
             return nodes.reference("", "", content, internal=True, refuri=f"{page}#{entry.node_id}")
     # Roles say whether they warn; annotations do not.
-    return None if "refwarn" in node else content
+    return None if "refwarn" in node and not target.startswith(ELSEWHERE) else content
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
