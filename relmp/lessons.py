@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,9 +24,6 @@ def begin(**made_in: str) -> bool:
         Whether the lesson is to run with small numbers.
     """
     shell = _shell()
-    # What PyTorch Geometric and tqdm say of themselves when they are imported in a notebook.
-    warnings.filterwarnings("ignore", message="`torch.jit.script`")
-    warnings.filterwarnings("ignore", message="IProgress not found")
     if shell is not None:
         shell.run_line_magic("matplotlib", "inline")
         shell.set_custom_exc((NameError,), _NameTold(made_in))
