@@ -14,7 +14,6 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-
 ELSEWHERE = ("collections.abc.", "networkx.", "numpy.", "torch.", "torch_geometric.")
 
 
