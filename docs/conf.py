@@ -28,7 +28,7 @@ extensions = [
     "names",
 ]
 exclude_patterns = ["_build", "_ext"]
-suppress_warnings = ["mystnb.unknown_mime_type", "toc.empty_glob"]
+suppress_warnings = ["mystnb.unknown_mime_type"]
 
 # Pages -----------------------------------------------------------------------------------
 html_theme = "furo"
