@@ -59,6 +59,14 @@ nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 nb_code_prompt_show = "Show {type}"
 nb_code_prompt_hide = "Hide {type}"
 
+# Kernels say at every start that they talk over TCP; their errors are still shown.
+KERNELS = HERE / "_build" / "ipython"
+(KERNELS / "profile_default").mkdir(parents=True, exist_ok=True)
+(KERNELS / "profile_default" / "ipython_kernel_config.py").write_text(
+    "get_config().IPKernelApp.log_level = 40\n", encoding="utf-8"
+)
+os.environ["IPYTHONDIR"] = str(KERNELS)
+
 # The API -----------------------------------------------------------------------------------
 autodoc_default_options = {"members": True}
 autodoc_inherit_docstrings = False

@@ -42,15 +42,18 @@ def check(claims: Mapping[str, Callable[[], object]]) -> None:
 
     Args:
         claims: What must hold, by what is said where it does not. A claim that raises does not
-            hold.
+            hold, but for a name that is not made yet.
 
     Raises:
+        NameError: If a claim uses a name that is not made yet.
         AssertionError: If something does not hold and ``RELMP_LESSON`` is set: lessons are then
             run by a machine, with their solutions.
     """
     for number, (hint, holds) in enumerate(claims.items(), start=1):
         try:
             right, why = bool(holds()), ""
+        except NameError:  # a cell that comes too early
+            raise
         except Exception as error:
             right, why = False, f" ({type(error).__name__}: {error})"
         if not right:

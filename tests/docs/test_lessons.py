@@ -82,6 +82,8 @@ def test_check_says_what_is_not_right_yet(
     assert capsys.readouterr().out == "1 of 3 right.\nNot yet: two is three.\n"
     check({"it raises.": lambda: 1 / 0})
     assert "Not yet: it raises. (ZeroDivisionError: division by zero)" in capsys.readouterr().out
+    with pytest.raises(NameError, match="not_made"):
+        check({"it is too early.": lambda: not_made})  # type: ignore[name-defined]  # noqa: F821
     monkeypatch.setenv("RELMP_LESSON", "full")
     with pytest.raises(AssertionError, match="two is three"):
         check({"two is three.": lambda: False})
