@@ -27,6 +27,7 @@ PAGES = {
     "README.md": "index",
     "SECURITY.md": "design/trust",
     "experiments/README.md": "studies/index",
+    "experiments/benchmarks/gpu.md": "studies/gpu",
     "experiments/benchmarks/rounds.md": "studies/rounds",
     "experiments/benchmarks/training.md": "studies/training",
 }
