@@ -28,6 +28,7 @@ PAGES = {
     "SECURITY.md": "design/trust",
     "experiments/README.md": "studies/index",
     "experiments/benchmarks/gpu.md": "studies/gpu",
+    "experiments/benchmarks/recurrent.md": "studies/recurrent",
     "experiments/benchmarks/rounds.md": "studies/rounds",
     "experiments/benchmarks/training.md": "studies/training",
 }
