@@ -3,6 +3,7 @@
 # make test       the tests
 # make test-all   also the slow ones
 # make lint       style and types
+# make docs       the site in docs/_build/html, lessons run with small numbers (LESSON=full: as in class)
 # make wheel      dist/relmp-*.whl
 #
 # The environment is made in .venv on first use, and again when the pins change. Its place can
@@ -19,7 +20,11 @@ PINS := $(VENV)/.pins-$(shell cat requirements.txt Makefile | cksum | cut -d' ' 
 # Whose data tests read; their code is not imported (mnist1d's is), so nothing they need is either.
 DATA := cect==0.3.5 graspologic==3.4.4 mnist1d==0.0.2.post1
 
-.PHONY: sweep control test test-slow test-all lint wheel environment
+DOCS_PINS := $(VENV)/.docs-$(shell cksum < requirements-docs.txt | cut -d' ' -f1)
+LESSON ?= quick
+SITE := docs/_build/html
+
+.PHONY: sweep control test test-slow test-all lint docs wheel environment
 
 sweep: environment
 	$(RUN) experiments/recipes/quick.py
@@ -39,6 +44,15 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# A warning is an error. Nothing is fetched, and every link inside the site is followed.
+docs: environment $(DOCS_PINS)
+	RELMP_LESSON=$(LESSON) $(RUN) -m sphinx -n -W --keep-going -q -b html docs $(SITE)
+	$(RUN) docs/_ext/check_links.py $(SITE)
+
+$(DOCS_PINS): | environment
+	$(PIP) -r requirements-docs.txt
+	@touch $@
 
 wheel: environment
 	$(BIN)/python -m build --wheel --no-isolation

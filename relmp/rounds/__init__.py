@@ -3,8 +3,10 @@
 import warnings
 
 with warnings.catch_warnings():
-    # PyTorch Geometric calls torch.jit.script when it is imported; nothing a user can act on.
+    # PyTorch Geometric calls torch.jit.script when it is imported, and tqdm, which in a notebook
+    # asks for widgets; nothing a user can act on.
     warnings.filterwarnings("ignore", message="`torch.jit.script`")
+    warnings.filterwarnings("ignore", message="IProgress not found")
     import torch_geometric.nn  # noqa: F401
 
 from relmp.rounds.aggregation import AGGREGATIONS, CombinedAggregation, degree_scaled
