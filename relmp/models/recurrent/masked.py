@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from relmp.rounds import Edges, LinearMessage, WeightedMessage
+from relmp.rounds import LinearMessage, WeightedMessage
 from relmp.rounds.form import Edges
 from relmp.rounds.geometry import Vectors
 from relmp.rounds.message import real_weights
