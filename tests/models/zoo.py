@@ -1,14 +1,14 @@
-"""Every registered model, small enough for tests."""
+"""Every registered model of images, small enough for tests."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from relmp.graphs import create_graph
-from relmp.models import MODELS
+from relmp.models import MODELS, Classifier
 
 GRAPH = create_graph("ws_flex", n=8, k=3, p=0.3, seed=0)
-NAMES = MODELS.names()
+NAMES = [name for name in MODELS.names() if issubclass(MODELS[name], Classifier)]
 
 # Options that make a model small, and a shape of images that it takes. Widths are no multiples
 # of the nodes, and images are neither square nor powers of two.
