@@ -29,6 +29,7 @@ PAGES = {
     "experiments/README.md": "studies/index",
     "experiments/benchmarks/gpu.md": "studies/gpu",
     "experiments/benchmarks/recurrent.md": "studies/recurrent",
+    "experiments/benchmarks/rewiring.md": "studies/rewiring_speed",
     "experiments/benchmarks/rounds.md": "studies/rounds",
     "experiments/benchmarks/training.md": "studies/training",
 }

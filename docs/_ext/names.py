@@ -25,9 +25,11 @@ def find(
     objects = env.domains.python_domain.objects
     target = str(node["reftarget"]).removeprefix("~")
     last = target.rpartition(".")[2]
-    if target in (last, f"relmp.{last}") or target.startswith("relmp."):
+    full = f"relmp.{target.removeprefix('relmp.')}"
+    if "." not in target or target.startswith("relmp.") or full in objects:
         homes = [name for name in objects if name.rpartition(".")[2] == last]
-        exported = f"relmp.{last}" if f"relmp.{last}" in homes else next(iter(homes), None)
+        named = (name for name in (full, f"relmp.{last}") if name in objects)
+        exported = next(named, next(iter(homes), None))
         if exported is not None:
             entry = objects[exported]
             page = app.builder.get_relative_uri(node["refdoc"], entry.docname)
