@@ -17,6 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 RUN := PYTHONPATH=$(CURDIR) $(BIN)/python
 PINS := $(VENV)/.pins-$(shell cat requirements.txt Makefile | cksum | cut -d' ' -f1)
 
+# An engine of sweeps; its tests skip without it.
+RAY := ray==2.60.0
+
 # Whose data tests read; their code is not imported (mnist1d's is), so nothing they need is either.
 DATA := cect==0.3.5 graspologic==3.4.4 mnist1d==0.0.2.post1
 
@@ -69,6 +72,7 @@ $(PINS):
 	@echo "Installing into $(VENV) (about 7 GB with PyTorch's CUDA build, 5 to 10 minutes)"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements.txt
+	$(PIP) $(RAY) || echo "Ray was not installed; its tests skip."
 	$(PIP) --no-deps $(DATA) || echo "Packages of test data were not installed; their tests skip."
 	printf '[build_ext]\nparallel = 2\n' > $(VENV)/parallel.cfg
 	DIST_EXTRA_CONFIG=$(abspath $(VENV))/parallel.cfg \
