@@ -152,8 +152,9 @@ class Sweep(TrainingOptions):
                 self.model, graphs=graphs, seeds=self.seeds, data=self.data, width=self.width,
                 **where, **options,
             )  # fmt: skip
-        cls = MODELS[self.model]
-        usual = cls.BASELINE_WIDTHS if issubclass(cls, Classifier) else None
+        cls: Any = MODELS[self.model]
+        listed = isinstance(cls, type) and issubclass(cls, Classifier)
+        usual = cls.BASELINE_WIDTHS if listed else None
         axes = {"model.graph": with_complete(graphs), **self.axes}
         base = base_run(self.model, self.data, options)
         return grid(base, budget=self.width or usual, **where, **axes, seed=range(self.seeds))

@@ -23,7 +23,8 @@ class TrainingOptions(TrainConfig, DataOptions):
 
     Args:
         out: Folder to write to; what it holds already is not done again.
-        model: Name of the model.
+        model: Name of the model (mlp, cnn, small_cnn, resnet18, ...); one of torchvision or timm,
+            made relational (torchvision:resnet18); or one of your own as package.module:Name.
         width: Width of the complete-graph model, whose cost every model is matched to; the
             paper's by default.
         message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
@@ -97,7 +98,7 @@ class Train(TrainingOptions):
     def _train(self, team: Team, device: torch.device) -> None:
         from relmp.graphs.parse import parse_graph
         from relmp.models import count_flops, count_parameters, create_model
-        from relmp.models.budget import matched_options
+        from relmp.models.budget import options_at_budget
         from relmp.progress import training_progress
         from relmp.training import TensorBoard, load_data, train
 
@@ -111,7 +112,7 @@ class Train(TrainingOptions):
                 download=self.download and team.leads,
                 image_size=self.image_size,
             )
-        matched = matched_options(
+        matched = options_at_budget(
             self.model,
             graph=graph,
             num_classes=data.num_classes,

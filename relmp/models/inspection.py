@@ -30,7 +30,8 @@ class Summary:
             output), ``edges``, ``density``, ``parameters``, ``flops``, ``activation_bytes``
             (of the output, for one image), ``message_bytes`` (what literal messages of one
             image take, whether or not the round is executed so), ``execution`` and ``note``
-            (why a layer stays dense, where that is known). Layers that are no rounds have
+            (why a layer stays dense, where that is known, or which parts a
+            fused layer is relational across). Layers that are no rounds have
             empty places.
     """
 
@@ -75,7 +76,7 @@ def summary(model: nn.Module, input_shape: Sequence[int] | None = None) -> Summa
             )
         input_shape = model.input_shape
     names = {module: name for name, module in model.named_modules()}
-    notes: dict[str, str] = getattr(model, "kept_dense", {})
+    notes: dict[str, str] = {**getattr(model, "kept_dense", {}), **getattr(model, "fused", {})}
     rows: list[dict[str, Any]] = []
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -12,15 +12,16 @@ from typing import Any
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.graphs.relational_graph import require_graph
 from relmp.models import MODELS, ModelConfig
-from relmp.models.budget import matched_options
-from relmp.models.factory import check_options
+from relmp.models.budget import options_at_budget
+from relmp.models.factory import check_options, named_builder
+from relmp.models.own.build import Builder, input_options
 from relmp.training.config import SETTINGS, Settings
 from relmp.training.data import DataSet, load_data
 from relmp.training.run_config import RunConfig
 
 
 def over_graphs(
-    model: str = "mlp",
+    model: str | Builder = "mlp",
     *,
     graphs: Iterable[RelationalGraph],
     seeds: int | Iterable[int] = 5,
@@ -36,7 +37,8 @@ def over_graphs(
     graphs without one.
 
     Args:
-        model: Name of a model.
+        model: A model, as of :func:`relmp.create_model`; one without a width keeps its cost, which
+            a warning says.
         graphs: Relational graphs, all with the same number of nodes.
         seeds: Seeds of initial weights and training; a number means so many, from 0.
         data: Name of a data set; its images decide what a model costs.
@@ -113,7 +115,7 @@ def grid(
     return plan
 
 
-def base_run(model: str, data: str, options: Mapping[str, Any]) -> RunConfig:
+def base_run(model: str | Builder, data: str, options: Mapping[str, Any]) -> RunConfig:
     """A run without a graph, from settings and options of the model by name.
 
     Raises:
@@ -125,8 +127,9 @@ def base_run(model: str, data: str, options: Mapping[str, Any]) -> RunConfig:
         )
     settings = Settings.of(data, {name: options[name] for name in SETTINGS if name in options})
     rest = {name: value for name, value in options.items() if name not in SETTINGS}
+    model, builder = named_builder(model)
     try:
-        check_options(model, MODELS[model], rest)
+        check_options(model, builder, rest)
     except ValueError as error:
         names = ", ".join(name for name in SETTINGS if name != "seed")
         raise ValueError(f"{error} The settings of training are {names}.") from None
@@ -173,7 +176,7 @@ class _Matching:
         shape = (data.name, data.input_shape, data.num_classes)
         key = f"{model.name} {model.graph and model.graph.key} {model.options} {budget} {shape}"
         if key not in self.found:
-            self.found[key] = matched_options(
+            self.found[key] = options_at_budget(
                 model.name,
                 graph=model.graph,
                 num_classes=data.num_classes,
@@ -189,11 +192,8 @@ class _Matching:
 
     def classes(self, run: RunConfig) -> RunConfig:
         """The run with as many classes and such images as its data has."""
-        data, cls = self._data(run), MODELS[run.model.name]
-        options = {}
-        if hasattr(cls, "input_options"):
-            options = cls.input_options(data.input_shape)
-        model = run.model
+        data, model = self._data(run), run.model
+        options = input_options(MODELS[model.name], data.input_shape)
         described = ModelConfig(
             model.name, model.graph, data.num_classes, model.seed, {**options, **model.options}
         )

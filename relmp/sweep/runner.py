@@ -14,6 +14,7 @@ from relmp.checks import check_whole
 from relmp.claim import Watch
 from relmp.graphs import RelationalGraph
 from relmp.machine import cores
+from relmp.models.own.build import Builder
 from relmp.progress import progress
 from relmp.sweep.engines import ENGINES, Event, run_here, run_in_pool, run_on_ray
 from relmp.sweep.jobs import Job, Jobs, label_of
@@ -29,7 +30,7 @@ BUSY_SECONDS = 1.0
 
 
 def run_sweep(
-    model: str = "mlp",
+    model: str | Builder = "mlp",
     *,
     graphs: Iterable[RelationalGraph],
     out: str | Path,
@@ -55,7 +56,8 @@ def run_sweep(
     cost can be built are left out with a warning. A run that fails is named, the others go on.
 
     Args:
-        model: Name of a model.
+        model: A model, as of :func:`relmp.create_model`; one without a width keeps its cost, which
+            a warning says.
         graphs: Relational graphs, all with the same number of nodes.
         out: Folder of the sweep.
         data: Name of a data set.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from relmp.models import MODELS
+from relmp.registry import import_object
 from relmp.rounds import resolve_message
 from relmp.rounds.execution.cpu_kernel import numba_refusal
 from relmp.sweep.engines.event import Report
@@ -48,25 +49,35 @@ class Ready:
     Args:
         messages: The messages of the models, as text.
         modules: Where models and data sets that are not relmp's are registered.
+        imported: What is imported by ``package.module:Name``.
     """
 
     messages: tuple[str, ...]
     modules: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, runs: Iterable[RunConfig]) -> Ready:
         """What these runs need."""
-        messages, modules = set(), set()
+        messages, modules, imported = set(), set(), set()
         for run in runs:
             messages.add(run.model.plain_options().get("message"))
-            modules |= {MODELS[run.model.name].__module__, DATASETS[run.data.name].__module__}
+            names = (run.model.name, str(run.model.options.get("of", "")))
+            imported |= {name for name in names if MODELS.is_foreign(name)}
+            if MODELS.is_registered(run.model.name):
+                modules.add(MODELS[run.model.name].__module__)
+            modules.add(DATASETS[run.data.name].__module__)
         foreign = {name for name in modules if name.partition(".")[0] != "relmp"}
-        return cls(tuple(sorted(m for m in messages if m is not None)), tuple(sorted(foreign)))
+        return cls(
+            tuple(sorted(m for m in messages if m is not None)),
+            tuple(sorted(foreign)),
+            tuple(sorted(imported)),
+        )
 
     @property
     def needs_script(self) -> bool:
         """Whether something is defined in the script that was started."""
-        in_script = (message.startswith("__main__:") for message in self.messages)
+        in_script = (name.startswith("__main__:") for name in (*self.messages, *self.imported))
         return "__main__" in self.modules or any(in_script)
 
     def __call__(self) -> str | None:
@@ -81,6 +92,11 @@ class Ready:
                 resolve_message(message)
             except ValueError as error:
                 return f"Workers cannot make the message: {error}"
+        for name in self.imported:
+            try:
+                import_object(name)
+            except ValueError as error:
+                return f"Workers cannot make the model: {error}"
         return None
 
 

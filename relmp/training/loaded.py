@@ -10,6 +10,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from relmp.graphs import RelationalGraph
+from relmp.models.own.build import Builder
+from relmp.models.own.described import rebuilt
 from relmp.rounds.names import MessageFactory
 from relmp.training.data.image_files import fit_image, open_image
 from relmp.training.device import pick_device
@@ -45,6 +48,11 @@ class LoadedRun:
     std: tuple[float, ...]
     class_names: tuple[str, ...] = ()
     resized: bool = False
+
+    @property
+    def graph(self) -> RelationalGraph | None:
+        """The graph of its rounds."""
+        return self.config.model.graph
 
     def scores(self, images: Tensor) -> Tensor:
         """Class scores ``[N, num_classes]`` of images ``[N, C, H, W]`` with pixels as in the
@@ -113,6 +121,7 @@ def load_run(
     *,
     device: str | torch.device | None = None,
     message: MessageFactory | None = None,
+    model: nn.Module | Builder | None = None,
     trust: bool = False,
 ) -> LoadedRun:
     """The trained model of a run, ready to predict.
@@ -124,6 +133,8 @@ def load_run(
         folder: Folder of the run (``out`` of :func:`train`, or one in a sweep's folder).
         device: Where to put the model; a GPU where there is one by default.
         message: The message of its rounds, where it is of your own.
+        model: The class or function that builds the model, where it is of your own; or the model
+            itself, built again, where the run holds weights alone.
         trust: Whether what the folder names as ``package.module:Name`` is imported and called.
 
     Raises:
@@ -139,13 +150,17 @@ def load_run(
     described = config.model
     if message is not None:
         described = replace(described, options={**described.options, "message": message})
-    elif described.foreign and not trust:
+    untrusted = [] if isinstance(model, nn.Module) else described.foreign
+    untrusted = [name for name in untrusted if model is None or name != described.name]
+    if untrusted and not trust:
+        is_model = untrusted[0] in (described.name, described.options.get("of"))
+        kind = "model" if is_model else "message"
         raise ValueError(
-            f"The run in '{folder}' has the message '{described.foreign[0]}', which would be "
-            f"imported and called; give the class (message=...), or trust the folder (trust=True, "
+            f"The run in '{folder}' has the {kind} '{untrusted[0]}', which would be "
+            f"imported and called; give the class ({kind}=...), or trust the folder (trust=True, "
             f"--trust)."
         )
-    model = described.create().to(pick_device(device))
+    model = rebuilt(described, model).to(pick_device(device))
     try:
         use_executions(model, checkpoint["executions"])
         averaged = checkpoint["average"]

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from relmp.machine import processor
-from relmp.models import ModelConfig, count_flops, count_parameters
+from relmp.models import count_flops, count_parameters
+from relmp.models.own.described import check_fresh, model_config, require_model
 from relmp.rounds import Round
 from relmp.rounds.execution import possible_executions
 from relmp.training.config import DataConfig, Settings, TrainConfig
@@ -56,7 +57,8 @@ def train(
 
     Args:
         model: The model, trained in place; fresh from :func:`create_model` where ``out`` is
-            given.
+            given. Of one that was built by hand ``out`` keeps the weights alone, which a warning
+            says.
         data: Name of a data set, or a data set.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
@@ -113,7 +115,7 @@ def _started(
     with folder.lock() if team.leads else nullcontext():
         if team.leads:
             if not (folder.path / "config.json").exists():
-                _check_fresh(model, config.model)
+                check_fresh(model, config.model)
             folder.start(config, beside(config, model, data, device), same_code=same_code)
         yield
 
@@ -286,45 +288,6 @@ def beside(
         },
         "code": config.model.code(),
     }
-
-
-def require_model(model: object) -> None:
-    """Raise ``ValueError`` unless this is a module with parameters."""
-    if not isinstance(model, nn.Module):
-        shown = repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
-        raise ValueError(
-            f"A model is trained, but {shown} was given; make one by relmp.create_model or "
-            f"relmp.match_flops."
-        )
-
-
-def model_config(model: nn.Module) -> ModelConfig:
-    """The configuration of a model made by :func:`create_model`.
-
-    Raises:
-        ValueError: If the model was made otherwise.
-    """
-    config = getattr(model, "config", None)
-    if not isinstance(config, ModelConfig):
-        raise ValueError(
-            f"Only a model from relmp.create_model or relmp.match_flops can be saved as a run, "
-            f"since it must be built again; {type(model).__name__} was given. Train it without "
-            f"out=, and save its state_dict yourself."
-        )
-    return config
-
-
-def _check_fresh(model: nn.Module, config: ModelConfig) -> None:
-    """Raise ``ValueError`` unless the weights are those that the configuration draws."""
-    drawn, found = config.create().state_dict(), model.state_dict()
-    if drawn.keys() != found.keys() or not all(
-        torch.equal(found[name].cpu(), value) for name, value in drawn.items()
-    ):
-        raise ValueError(
-            f"The weights of this {type(model).__name__} are not those that its configuration "
-            f"draws (it was trained, or changed), so out= would record a run that cannot be made "
-            f"again; make the model anew, or train without out=."
-        )
 
 
 def check_fit(model: nn.Module, data: DataSet) -> None:
