@@ -36,7 +36,7 @@ class TrainingOptions(TrainConfig, DataOptions):
             with the fan-in of the dense layer, as PyTorch's layers do.
         data: Data set: digits, mnist1d, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet;
             folder, for images of your own with one subfolder a class; noise, to try a large
-            model.
+            model; or package.module:Name of a class or function of your own that gives one.
         data_folder: Where its files lie.
         download: Fetch missing files.
         device: cpu, cuda, ...; a GPU where there is one by default.
@@ -111,6 +111,8 @@ class Train(TrainingOptions):
                 folder=self.data_folder,
                 download=self.download and team.leads,
                 image_size=self.image_size,
+                crop=self.crop,
+                held_out=self.held_out,
             )
         matched = options_at_budget(
             self.model,

@@ -16,7 +16,8 @@ from relmp.models.budget import options_at_budget
 from relmp.models.factory import check_options, named_builder
 from relmp.models.own.build import Builder, input_options
 from relmp.training.config import SETTINGS, Settings
-from relmp.training.data import DataSet, load_data
+from relmp.training.data import DataSet, load_data, name_data
+from relmp.training.data.arrays import HELD_OUT
 from relmp.training.run_config import RunConfig
 
 
@@ -25,7 +26,7 @@ def over_graphs(
     *,
     graphs: Iterable[RelationalGraph],
     seeds: int | Iterable[int] = 5,
-    data: str = "digits",
+    data: Any = "digits",
     width: int | None = None,
     data_folder: str | Path = "data",
     download: bool = False,
@@ -41,7 +42,8 @@ def over_graphs(
             a warning says.
         graphs: Relational graphs, all with the same number of nodes.
         seeds: Seeds of initial weights and training; a number means so many, from 0.
-        data: Name of a data set; its images decide what a model costs.
+        data: Name of a data set, or data as of :func:`relmp.train`; its images decide what a model
+            costs.
         width: Width of the complete-graph model, whose FLOPs every model is matched to; the
             paper's by default.
         data_folder: Where the files of the data set lie.
@@ -115,7 +117,7 @@ def grid(
     return plan
 
 
-def base_run(model: str | Builder, data: str, options: Mapping[str, Any]) -> RunConfig:
+def base_run(model: str | Builder, data: Any, options: Mapping[str, Any]) -> RunConfig:
     """A run without a graph, from settings and options of the model by name.
 
     Raises:
@@ -125,6 +127,8 @@ def base_run(model: str | Builder, data: str, options: Mapping[str, Any]) -> Run
         raise ValueError(
             f"A sweep takes seeds=, several of them; seed={options['seed']} was given."
         )
+    if not isinstance(data, str):
+        data = name_data(data, held_out=options.get("held_out", HELD_OUT))
     settings = Settings.of(data, {name: options[name] for name in SETTINGS if name in options})
     rest = {name: value for name, value in options.items() if name not in SETTINGS}
     model, builder = named_builder(model)
@@ -168,7 +172,7 @@ class _Matching:
 
     data_folder: str | Path
     download: bool
-    shapes: dict[tuple[str, int | None], DataSet] = field(default_factory=dict)
+    shapes: dict[tuple[Any, ...], DataSet] = field(default_factory=dict)
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __call__(self, run: RunConfig, budget: int | Sequence[int] | None) -> RunConfig:
@@ -200,12 +204,13 @@ class _Matching:
         return RunConfig(described, run.data, run.training)
 
     def _data(self, run: RunConfig) -> DataSet:
-        key = (run.data.name, run.data.image_size)
+        key = (run.data.name, run.data.image_size, run.data.held_out)
         if key not in self.shapes:
             self.shapes[key] = load_data(
                 run.data.name,
                 folder=self.data_folder,
                 download=self.download,
                 image_size=run.data.image_size,
+                held_out=run.data.held_out,
             )
         return self.shapes[key]

@@ -34,7 +34,7 @@ def run_sweep(
     *,
     graphs: Iterable[RelationalGraph],
     out: str | Path,
-    data: str = "digits",
+    data: Any = "digits",
     seeds: int | Iterable[int] = 5,
     width: int | None = None,
     data_folder: str | Path = "data",
@@ -60,7 +60,8 @@ def run_sweep(
             a warning says.
         graphs: Relational graphs, all with the same number of nodes.
         out: Folder of the sweep.
-        data: Name of a data set.
+        data: Name of a data set, or data as of :func:`relmp.train`, which are handed to the
+            workers and not kept on disk.
         seeds: Seeds of initial weights and training; a number means so many, from 0.
         width: Width of the complete-graph model, whose FLOPs every model is matched to; the
             paper's by default.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from relmp.rounds import resolve_message
 from relmp.rounds.execution.cpu_kernel import numba_refusal
 from relmp.sweep.engines.event import Report
 from relmp.training.config import DataConfig
-from relmp.training.data import DATASETS, DataSet
+from relmp.training.data import DATASETS, GIVEN, DataSet
 from relmp.training.folder import RunFolder
 from relmp.training.run import beside, data_of, train_run
 from relmp.training.run_config import RunConfig
@@ -50,28 +51,37 @@ class Ready:
         messages: The messages of the models, as text.
         modules: Where models and data sets that are not relmp's are registered.
         imported: What is imported by ``package.module:Name``.
+        given: Data sets that were given as objects, pickled by their names.
     """
 
     messages: tuple[str, ...]
     modules: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
+    given: bytes = b""
 
     @classmethod
     def of(cls, runs: Iterable[RunConfig]) -> Ready:
         """What these runs need."""
         messages, modules, imported = set(), set(), set()
+        given: dict[str, DataSet] = {}
         for run in runs:
             messages.add(run.model.plain_options().get("message"))
             names = (run.model.name, str(run.model.options.get("of", "")))
             imported |= {name for name in names if MODELS.is_foreign(name)}
             if MODELS.is_registered(run.model.name):
                 modules.add(MODELS[run.model.name].__module__)
-            modules.add(DATASETS[run.data.name].__module__)
+            if run.data.name in GIVEN:
+                given[run.data.name] = GIVEN[run.data.name]
+            elif DATASETS.is_foreign(run.data.name):
+                imported.add(run.data.name)
+            else:
+                modules.add(DATASETS[run.data.name].__module__)
         foreign = {name for name in modules if name.partition(".")[0] != "relmp"}
         return cls(
             tuple(sorted(m for m in messages if m is not None)),
             tuple(sorted(foreign)),
             tuple(sorted(imported)),
+            _pickled(given),
         )
 
     @property
@@ -82,6 +92,8 @@ class Ready:
 
     def __call__(self) -> str | None:
         torch.set_num_threads(1)
+        if self.given:
+            GIVEN.update(pickle.loads(self.given))
         for module in self.modules:
             try:
                 import_module(module)
@@ -96,8 +108,21 @@ class Ready:
             try:
                 import_object(name)
             except ValueError as error:
-                return f"Workers cannot make the model: {error}"
+                return f"Workers cannot make the model or data: {error}"
         return None
+
+
+def _pickled(given: Mapping[str, DataSet]) -> bytes:
+    if not given:
+        return b""
+    try:
+        return pickle.dumps(given)
+    except Exception as error:
+        raise ValueError(
+            f"The data {', '.join(given)} cannot be handed to workers ({error}); define the data "
+            f"set and its transforms at the top level of a module, or train in this process "
+            f"(workers=0)."
+        ) from error
 
 
 def train_planned(

@@ -82,6 +82,10 @@ class DataOptions:
 
     Args:
         image_size: Height and width that the images of a folder are brought to; 224 by default.
+        crop: Smallest share of its area that a training image of a folder is cropped to at random;
+            1 takes the centre alone, as for evaluation.
+        held_out: Share of every class that becomes the test set of a folder, or of data of your
+            own, that has none.
         train_size: Keep only so many training images, or this share of them if it is a
             fraction (0.1); all of them by default.
         validation: Share of the training images that are held out and evaluated as well.
@@ -92,6 +96,8 @@ class DataOptions:
     """
 
     image_size: int | None = None
+    crop: float = 0.08
+    held_out: float = 0.2
     train_size: int | float | None = None
     validation: float = 0.0
     subset_seed: int = 0
@@ -99,6 +105,8 @@ class DataOptions:
     def __post_init__(self) -> None:
         check_whole("subset_seed", self.subset_seed, 0, 2**32 - 1)
         check_number("validation", self.validation, 0, 1)
+        check_number("crop", self.crop, 0, 1 + 1e-9)
+        check_number("held_out", self.held_out, 0, 1)
         if self.image_size is not None:
             check_whole("image_size", self.image_size, 1)
         if self.train_size is not None:
@@ -110,7 +118,8 @@ class DataConfig(DataOptions):
     """Which images a model is trained on.
 
     Args:
-        name: Name of a data set.
+        name: Name of a data set (:func:`relmp.list_data`), or ``"package.module:Name"`` of a class
+            or function that gives one.
     """
 
     name: str = "digits"

@@ -18,7 +18,9 @@ from relmp.models.own.described import check_fresh, model_config, require_model
 from relmp.rounds import Round
 from relmp.rounds.execution import possible_executions
 from relmp.training.config import DataConfig, Settings, TrainConfig
-from relmp.training.data import DataSet, load_data
+from relmp.training.data import DataSet, as_data_set, load_data
+from relmp.training.data.arrays import HELD_OUT
+from relmp.training.data.given import batch_size_of
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
 from relmp.training.interrupt import deferred_interrupts
 from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
@@ -37,7 +39,7 @@ AGREE_EVERY = 10
 
 def train(
     model: nn.Module,
-    data: str | DataSet = "digits",
+    data: Any = "digits",
     *,
     data_folder: str | Path = "data",
     download: bool = False,
@@ -59,7 +61,9 @@ def train(
         model: The model, trained in place; fresh from :func:`create_model` where ``out`` is
             given. Of one that was built by hand ``out`` keeps the weights alone, which a warning
             says.
-        data: Name of a data set, or a data set.
+        data: Name of a data set, or data: PyTorch's data sets and loaders, arrays ``(images,
+            labels)``, or ``(train, test)`` of either; see :func:`relmp.training.data.as_data_set`.
+            A loader's batch size is taken where none is given.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
         device: Where to train; a GPU where there is one by default.
@@ -80,8 +84,10 @@ def train(
         FloatingPointError: If the loss becomes infinite or NaN.
     """
     require_model(model)
-    if not isinstance(data, str) and not hasattr(data, "training_batches"):
-        raise ValueError(f"data is the name of a data set, or one, but is {data!r}.")
+    if not isinstance(data, str):
+        if (size := batch_size_of(data)) is not None:
+            settings.setdefault("batch_size", size)
+        data = as_data_set(data, held_out=settings.get("held_out", HELD_OUT))
     chosen = Settings.of(data if isinstance(data, str) else data.name, settings)
     with join_team(device) as (team, picked):
         with team.leader_first():
@@ -267,6 +273,8 @@ def data_of(
         folder=folder,
         download=download,
         image_size=config.image_size,
+        crop=config.crop,
+        held_out=config.held_out,
         train_size=config.train_size,
         validation=config.validation,
         subset_seed=config.subset_seed,
