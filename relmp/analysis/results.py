@@ -200,7 +200,11 @@ def _check_columns(table: pd.DataFrame, needed: Sequence[str]) -> None:
 
 def _finished(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     final = table["epoch"].max()
-    runs = table[table["epoch"] == final]
+    at_end = table["epoch"] == final
+    if "finished" in table.columns:  # runs may have stopped early
+        last = table.groupby("run")["epoch"].transform("max")
+        at_end |= table["finished"] & (table["epoch"] == last)
+    runs = table[at_end]
     behind = table.loc[~table["run"].isin(runs["run"]), "run"].unique()
     if len(behind):
         notes.append(

@@ -175,7 +175,7 @@ class Sweep(TrainingOptions):
         table = run_plan(
             runs, self.out, data_folder=self.data_folder, download=self.download,
             device=self.device, engine=self.engine, workers=self.workers, shard=self.shard,
-            retries=self.retries, same_code=self.same_code, budget=self.width,
+            retries=self.retries, same_code=self.same_code, budget=self.width, track=self.track,
         )  # fmt: skip
         axes = [name for name in table.columns if "." in str(name)]
         if axes:
@@ -198,7 +198,7 @@ class Sweep(TrainingOptions):
 
         part, source = shard_of(runs, self.shard), Source(self.data_folder, self.download)
         folders = RunStore(Path(self.out)).folders(part)
-        left = [r for r in part if len(folders[r.key].records()) < r.training.epochs]
+        left = [r for r in part if not r.training.is_finished(folders[r.key].records())]
         graphs = {run.model.graph for run in part}
         print(f"{len(part)} runs over {len(graphs)} graphs, {len(left)} of them to be trained.")
         if left:

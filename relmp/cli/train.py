@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
@@ -40,6 +39,7 @@ class TrainingOptions(TrainConfig, DataOptions):
         data_folder: Where its files lie.
         download: Fetch missing files.
         device: cpu, cuda, ...; a GPU where there is one by default.
+        track: Who else is told of every record: tensorboard, or package.module:Name of your own.
         same_code: Go on although the code of your own message or model has changed; it does the
             same.
     """
@@ -55,6 +55,7 @@ class TrainingOptions(TrainConfig, DataOptions):
     data_folder: str = "data"
     download: bool = False
     device: str | None = None
+    track: tuple[str, ...] = ()
     same_code: bool = False
     loop: LoopOptions = field(default_factory=LoopOptions)
 
@@ -82,7 +83,7 @@ class Train(TrainingOptions):
             "ws_flex(n=64, k=8.5, p=0.2, seed=3)", a connectome or a file; "none" trains the
             ordinary dense network.
         seed: Decides initial weights and training.
-        tensorboard: Write the records for TensorBoard as well, into the folder of the run.
+        tensorboard: Short for --track tensorboard.
     """
 
     graph: tyro.conf.Positional[str]
@@ -100,7 +101,7 @@ class Train(TrainingOptions):
         from relmp.models import count_flops, count_parameters, create_model
         from relmp.models.budget import options_at_budget
         from relmp.progress import training_progress
-        from relmp.training import TensorBoard, load_data, train
+        from relmp.training import load_data, train
 
         graph = None if self.graph.lower() == "none" else parse_graph(self.graph)
         if team.leads and graph is not None and graph.name.startswith(f"{self.graph}("):
@@ -129,17 +130,11 @@ class Train(TrainingOptions):
             flops, parameters = count_flops(model, data.input_shape), count_parameters(model)
             over = f"{self.model} over {graph or 'no graph'}"
             print(f"{over}: {flops:,} FLOPs, {parameters:,} parameters")
-        tensorboard = TensorBoard(Path(self.out) / "tensorboard") if self.tensorboard else None
+        track = (*self.track, *(["tensorboard"] if self.tensorboard else []))
         with training_progress(self.epochs, show=team.leads) as (on_epoch, on_step):
-
-            def report(record: dict[str, Any]) -> None:
-                on_epoch(record)
-                if tensorboard is not None:
-                    tensorboard(record)
-
             history = train(
                 model, data, out=self.out, device=device, same_code=self.same_code,
-                on_epoch=report, on_step=on_step, **self.settings(),
+                on_epoch=on_epoch, on_step=on_step, track=track, **self.settings(),
             )  # fmt: skip
         if team.leads:
             last = history.iloc[-1]

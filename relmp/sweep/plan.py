@@ -18,6 +18,7 @@ from relmp.models.own.build import Builder, input_options
 from relmp.training.config import SETTINGS, Settings
 from relmp.training.data import DataSet, load_data, name_data
 from relmp.training.data.arrays import HELD_OUT
+from relmp.training.outside.start import source_text
 from relmp.training.run_config import RunConfig
 
 
@@ -129,6 +130,8 @@ def base_run(model: str | Builder, data: Any, options: Mapping[str, Any]) -> Run
         )
     if not isinstance(data, str):
         data = name_data(data, held_out=options.get("held_out", HELD_OUT))
+    if options.get("init_from") is not None:
+        options = {**options, "init_from": source_text(options["init_from"])}
     settings = Settings.of(data, {name: options[name] for name in SETTINGS if name in options})
     rest = {name: value for name, value in options.items() if name not in SETTINGS}
     model, builder = named_builder(model)

@@ -22,6 +22,7 @@ from relmp.training.data import DATASETS, GIVEN, DataSet
 from relmp.training.folder import RunFolder
 from relmp.training.run import beside, data_of, train_run
 from relmp.training.run_config import RunConfig
+from relmp.training.tracking import tracked
 
 numba_refusal()  # imports the compiled loops, where they can be
 
@@ -132,6 +133,7 @@ def train_planned(
     source: Source,
     device: str,
     same_code: bool,
+    trackers: tuple[str, ...] = (),
 ) -> None:
     """Train one run of a plan in its folder.
 
@@ -146,10 +148,10 @@ def train_planned(
         with folder.lock():
             recorded = beside(config, model, data, torch.device(device))
             folder.start(config, recorded, same_code=same_code)
-            train_run(
-                model, data, config.training, torch.device(device), folder=folder,
-                report=lambda _: report(),
-            )  # fmt: skip
+            with tracked(trackers, path, config.to_dict(), lambda _: report()) as tell:
+                train_run(
+                    model, data, config.training, torch.device(device), folder=folder, report=tell
+                )
             folder.forget_failure()
     except (BlockingIOError, KeyboardInterrupt):
         raise

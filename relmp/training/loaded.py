@@ -18,6 +18,7 @@ from relmp.training.data.image_files import fit_image, open_image
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder
 from relmp.training.loop import predict_scores
+from relmp.training.outside.export import Format, export_run
 from relmp.training.run import use_executions
 from relmp.training.run_config import RunConfig
 
@@ -99,6 +100,11 @@ class LoadedRun:
             found = zip(some, numbers.tolist(), shares.tolist(), strict=True)
             rows += [(str(path), self.label(number), share) for path, number, share in found]
         return pd.DataFrame(rows, columns=["file", "label", "probability"])
+
+    def export(self, path: str | Path | None = None, *, to: Format = "onnx") -> Path:
+        """Write the model for other programs, see
+        :func:`relmp.training.outside.export.export_run`; returns the file."""
+        return export_run(self, path, to=to)
 
     def label(self, number: int) -> str:
         """The name of a class, or its number where the data set has no names."""

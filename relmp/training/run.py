@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,9 +25,11 @@ from relmp.training.data.given import batch_size_of
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
 from relmp.training.interrupt import deferred_interrupts
 from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
+from relmp.training.outside.start import load_start, source_text
 from relmp.training.processes import Team, join_team
 from relmp.training.run_config import RunConfig
 from relmp.training.state import TrainState
+from relmp.training.tracking import Track, several, tracked
 
 OnStep: TypeAlias = Callable[[int, int], None]
 """``(steps done, steps in all)``"""
@@ -48,6 +51,7 @@ def train(
     same_code: bool = False,
     on_epoch: Callable[[Record], None] | None = None,
     on_step: OnStep | None = None,
+    track: Track = (),
     **settings: Any,
 ) -> pd.DataFrame:
     """Train a model and return its history, one row an epoch, errors in percent.
@@ -74,6 +78,8 @@ def train(
             was started does the same.
         on_epoch: Called with every record as it comes.
         on_step: Called between steps with the number of steps done and of all steps.
+        track: Who else is told of every record: ``"tensorboard"``, ``"package.module:Name"``, or
+            callables; see :mod:`relmp.training.tracking`.
         **settings: The settings of :class:`DataConfig`, :class:`TrainConfig` and
             :class:`LoopOptions` by name.
 
@@ -88,17 +94,23 @@ def train(
         if (size := batch_size_of(data)) is not None:
             settings.setdefault("batch_size", size)
         data = as_data_set(data, held_out=settings.get("held_out", HELD_OUT))
+    track = several(track)
+    if settings.get("init_from") is not None:
+        settings["init_from"] = source_text(settings["init_from"])
     chosen = Settings.of(data if isinstance(data, str) else data.name, settings)
     with join_team(device) as (team, picked):
         with team.leader_first():
             loaded = data_of(chosen.data, data, data_folder, download=download and team.leads)
         check_fit(model, loaded)
+        check_patience(chosen.training, loaded)
         folder = None if out is None else RunFolder(Path(out))
         with _started(folder, model, loaded, chosen, picked, team, same_code):
-            records = train_run(
-                model, loaded, chosen.training, picked, folder=folder,
-                report=on_epoch if on_epoch and team.leads else None, team=team, on_step=on_step,
-            )  # fmt: skip
+            described = {"data": asdict(chosen.data), "training": asdict(chosen.training)}
+            with tracked(track if team.leads else (), out, described, on_epoch) as report:
+                records = train_run(
+                    model, loaded, chosen.training, picked, folder=folder,
+                    report=report if team.leads else None, team=team, on_step=on_step,
+                )  # fmt: skip
     return pd.DataFrame(records)
 
 
@@ -161,10 +173,15 @@ def train_run(
         assert folder is not None
         _check_same(folder, saved, data)
         use_executions(model.to(device), saved["executions"])
+    elif config.init_from is not None:
+        load_start(model, config.init_from)
     state = TrainState(model, config, device, team)
     records: list[Record] = [] if saved is None else saved["records"]
     if saved is not None:
         _restore(state, saved, folder)
+    if config.is_finished(records):
+        state.finish()
+        return records
     save = None if folder is None else _saver(folder, state, records, data)
     interrupts: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False)
     if folder is not None:
@@ -178,6 +195,8 @@ def train_run(
                     save(record)
                 if report is not None:
                     report(record)
+                if config.is_finished(records):
+                    break
                 if save is not None and team.any(interrupted(), device):
                     raise KeyboardInterrupt
         except FloatingPointError as error:
@@ -261,6 +280,15 @@ def _check_same(folder: RunFolder, saved: dict[str, Any], data: DataSet) -> None
         raise ValueError(
             f"The run in '{folder.path}' was started with other data ({'; '.join(differing)}); "
             f"use the same, or another folder."
+        )
+
+
+def check_patience(config: TrainConfig, data: DataSet) -> None:
+    """Raise ``ValueError`` if a run is to stop early and there is nothing to stop it by."""
+    if config.loop.patience is not None and not data.size("validation"):
+        raise ValueError(
+            f"patience stops a run by its validation images, and {data.name} has none; hold some "
+            f"out (validation=0.1)."
         )
 
 

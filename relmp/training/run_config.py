@@ -48,6 +48,8 @@ class RunConfig:
             "data": _differing(self.data),
             "training": _differing(self.training),
         }
+        if self.training.init_from is not None:  # where it lies does not matter
+            chosen["training"]["init_from"] = self.training.init_from.partition("@")[0]
         text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(f"relmp-run-{FORMAT}:{text}".encode()).hexdigest()[:16]
 
@@ -97,6 +99,10 @@ class RunConfig:
         part, _, name = axis.partition(".")
         if part == "model" and name:
             return replace(self, model=self._with_option(name, value))
+        if axis == "training.init_from" and value is not None:
+            from relmp.training.outside.start import source_text  # reads folders, which read this
+
+            value = source_text(value)
         if part not in ("data", "training") or not name:
             raise ValueError(f"A run has no axis '{axis}'; name {AXES_HINT}.")
         return replace(self, **{part: _with(getattr(self, part), name, value, axis)})

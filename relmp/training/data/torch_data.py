@@ -154,9 +154,9 @@ class TorchData:
             torch.tensor(v, device=self.device).view(-1, 1, 1) for v in (self.mean, self.std)
         )
         plan = ReadingPlan()
-        plan.batches = planned
+        plan.batches = planned  # type: ignore[assignment]
         loader: DataLoader[Any] = DataLoader(
-            _Items(self.name, self.parts), batch_sampler=plan, num_workers=self.workers,  # type: ignore[arg-type]
+            _Items(self.name, self.parts), batch_sampler=plan, num_workers=self.workers,
             generator=torch.Generator(),
         )  # fmt: skip
         for images, labels in loader:
