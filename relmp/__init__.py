@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from relmp.analysis import compare_graphs as compare_graphs
     from relmp.analysis import find_sweet_spot as find_sweet_spot
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
+    from relmp.catalogue import list_aggregations as list_aggregations
+    from relmp.catalogue import list_data as list_data
+    from relmp.catalogue import list_graphs as list_graphs
+    from relmp.catalogue import list_messages as list_messages
+    from relmp.catalogue import list_models as list_models
     from relmp.graphs import RelationalGraph as RelationalGraph
     from relmp.graphs import clustering_preserving_rewire as clustering_preserving_rewire
     from relmp.graphs import coarsen as coarsen
@@ -69,6 +74,13 @@ if TYPE_CHECKING:
     from relmp.training import train as train
 
 _HOMES = {
+    "relmp.catalogue": (
+        "list_aggregations",
+        "list_data",
+        "list_graphs",
+        "list_messages",
+        "list_models",
+    ),
     "relmp.graphs": (
         "RelationalGraph",
         "clustering_preserving_rewire",
