@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from relmp.graphs import sample_graphs as sample_graphs
     from relmp.graphs import save_graph as save_graph
     from relmp.graphs import sweep_design_space as sweep_design_space
+    from relmp.graphs.draw import draw_graph as draw_graph
     from relmp.models import ModelConfig as ModelConfig
     from relmp.models import count_flops as count_flops
     from relmp.models import count_parameters as count_parameters
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from relmp.rounds import degree_scaled as degree_scaled
     from relmp.rounds import initialise_by_degree as initialise_by_degree
     from relmp.rounds import message_names as message_names
+    from relmp.rounds.draw import draw_round as draw_round
     from relmp.sweep import collect as collect
     from relmp.sweep import grid as grid
     from relmp.sweep import over_graphs as over_graphs
@@ -96,6 +98,8 @@ _HOMES = {
         "save_graph",
         "sweep_design_space",
     ),
+    "relmp.graphs.draw": ("draw_graph",),
+    "relmp.rounds.draw": ("draw_round",),
     "relmp.rounds": (
         "AttentionMessage",
         "ClassSharedMessage",

@@ -36,7 +36,8 @@ class Tracker:
         if self.wandb is not None:
             self.wandb.log(record, step=record["epoch"])
         else:
-            print(f"{self.name} epoch {record['epoch']}: test error {record['test_error']:.2f} %")
+            error = f"{record['test_error']:.2f} %"
+            print(f"{self.name} epoch {record['epoch']}: test error {error}", flush=True)
 
     def close(self):
         if self.wandb is not None:

@@ -21,6 +21,7 @@ from relmp.graphs.edges import (
     in_both_directions,
     with_self_loops,
 )
+from relmp.graphs.shown import Shown
 from relmp.graphs.size import MAX_LABELLED
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class GeneratorCall(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-class RelationalGraph:
+class RelationalGraph(Shown):
     r"""A frozen set of nodes and directed edges :math:`j \to i`: node i listens to node j.
 
     Every node also listens to itself: self-loops are added where they are missing. An

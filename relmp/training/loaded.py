@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,24 @@ class LoadedRun:
     std: tuple[float, ...]
     class_names: tuple[str, ...] = ()
     resized: bool = False
+
+    def _repr_html_(self) -> str:
+        training, last = self.config.training, self.history.iloc[-1]
+        graph = "no graph" if self.graph is None else self.graph.name or self.graph.key
+        facts = {
+            "model": f"{self.config.model.name} over {graph}",
+            "data": self.config.data.name,
+            "epochs": f"{last['epoch']:.0f} of {training.epochs}, seed {training.seed}",
+            "errors": f"training {last['train_error']:.2f} %, test {last['test_error']:.2f} %"
+            if "test_error" in last
+            else f"training {last['train_error']:.2f} %",
+            "folder": str(self.folder),
+        }
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in facts.items()
+        )
+        return f"<table>{rows}</table>"
 
     @property
     def graph(self) -> RelationalGraph | None:
