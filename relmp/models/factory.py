@@ -105,7 +105,13 @@ class ModelConfig:
         message, of = self.options.get("message"), self.options.get("of")
         found = [message] if isinstance(message, str) and not is_known(message) else []
         models = [name for name in (self.name, of) if isinstance(name, str)]
-        return [name for name in models if MODELS.is_foreign(name)] + found
+        return [name for name in models if MODELS.is_foreign(name) or self._fetches(name)] + found
+
+    def _fetches(self, name: str) -> bool:
+        """Whether building a network of a library would read files or download weights."""
+        library, separator, model = name.partition(":")
+        asked = any(self.options.get(option) for option in FETCHING)
+        return bool(separator) and library != GIVEN and (asked or not model.isidentifier())
 
     def code(self) -> dict[str, str]:
         """Fingerprints of the user's own code that the model runs, by what it is."""
@@ -137,6 +143,12 @@ def _plain(key: str, value: Any) -> object:
         f"imported."
     )
 
+
+FETCHING = (
+    "weights", "weights_backbone", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay",
+    "checkpoint_path", "cache_dir",
+)  # fmt: skip
+"""Options of torchvision's and timm's models that make them read files or download weights."""
 
 GIVEN = "given"
 """How the name of a model begins that was built by hand."""

@@ -74,7 +74,7 @@ def test_a_model_of_the_users_is_swept_and_loaded(tmp_path: Path) -> None:
     assert len(table) == 4
     assert table["width"].nunique() == 2
     folder = tmp_path / table["run"].iloc[-1]
-    with pytest.raises(ValueError, match="has the model 'tests.models.own_parts:stacked'"):
+    with pytest.raises(ValueError, match="'tests.models.own_parts:stacked', which would be imp"):
         relmp.load_run(folder)
     run = relmp.load_run(folder, model=own_parts.stacked)
     assert run.graph == GRAPH
@@ -90,10 +90,25 @@ def test_a_network_made_relational_is_a_step_of_the_configuration(tmp_path: Path
         )  # fmt: skip
     assert table["flops"].nunique() == 2
     folder = tmp_path / table["run"].iloc[-1]
-    with pytest.raises(ValueError, match=f"has the model '{of}'"):
+    with pytest.raises(ValueError, match=f"'{of}', which would be imported"):
         relmp.load_run(folder)
     run = relmp.load_run(folder, trust=True)
     assert isinstance(run.model.layers[3], relmp.RelationalLinear)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("timm:resnet18", {"checkpoint_path": "there.pth"}),
+        ("timm:hf_hub:someone/model", {}),
+        ("torchvision:resnet18", {"weights": "DEFAULT"}),
+        ("relationalized", {"of": "torchvision:resnet18", "weights": "DEFAULT"}),
+    ],
+)
+def test_what_would_be_fetched_needs_trust(name: str, options: dict[str, Any]) -> None:
+    assert relmp.ModelConfig(name, GRAPH, options=options).foreign
+    plain = {key: value for key, value in options.items() if key == "of"}
+    assert not relmp.ModelConfig("torchvision:resnet18", GRAPH, options=plain).foreign
 
 
 def test_of_a_model_built_by_hand_the_weights_are_kept(tmp_path: Path) -> None:
