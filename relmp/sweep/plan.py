@@ -106,6 +106,9 @@ def grid(
         ValueError: If no run has such an axis, an axis has no values, or a value is out of range.
     """
     values = {axis: list(chosen) for axis, chosen in axes.items()}
+    if "training.init_from" in values:
+        sources = values["training.init_from"]
+        values["training.init_from"] = [run if run is None else source_text(run) for run in sources]
     for axis, chosen in values.items():
         if not chosen:
             raise ValueError(f"Axis '{axis}' has no values; give at least one.")

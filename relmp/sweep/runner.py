@@ -22,7 +22,8 @@ from relmp.sweep.plan import over_graphs
 from relmp.sweep.store import RunStore, collect
 from relmp.sweep.work import Ready, Source, train_planned
 from relmp.training.device import pick_device
-from relmp.training.run import check_fit, check_patience
+from relmp.training.outside.start import check_patience
+from relmp.training.run import check_fit
 from relmp.training.run_config import RunConfig
 from relmp.training.tracking import several
 

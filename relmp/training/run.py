@@ -25,7 +25,7 @@ from relmp.training.data.given import batch_size_of
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
 from relmp.training.interrupt import deferred_interrupts
 from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
-from relmp.training.outside.start import load_start, source_text
+from relmp.training.outside.start import check_patience, load_start, source_text
 from relmp.training.processes import Team, join_team
 from relmp.training.run_config import RunConfig
 from relmp.training.state import TrainState
@@ -280,15 +280,6 @@ def _check_same(folder: RunFolder, saved: dict[str, Any], data: DataSet) -> None
         raise ValueError(
             f"The run in '{folder.path}' was started with other data ({'; '.join(differing)}); "
             f"use the same, or another folder."
-        )
-
-
-def check_patience(config: TrainConfig, data: DataSet) -> None:
-    """Raise ``ValueError`` if a run is to stop early and there is nothing to stop it by."""
-    if config.loop.patience is not None and not data.size("validation"):
-        raise ValueError(
-            f"patience stops a run by its validation images, and {data.name} has none; hold some "
-            f"out (validation=0.1)."
         )
 
 

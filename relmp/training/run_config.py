@@ -99,10 +99,6 @@ class RunConfig:
         part, _, name = axis.partition(".")
         if part == "model" and name:
             return replace(self, model=self._with_option(name, value))
-        if axis == "training.init_from" and value is not None:
-            from relmp.training.outside.start import source_text  # reads folders, which read this
-
-            value = source_text(value)
         if part not in ("data", "training") or not name:
             raise ValueError(f"A run has no axis '{axis}'; name {AXES_HINT}.")
         return replace(self, **{part: _with(getattr(self, part), name, value, axis)})

@@ -18,6 +18,7 @@ import relmp
 from relmp.cli import main
 from relmp.graphs import create_graph
 from relmp.training.config import LoopOptions, TrainConfig
+from relmp.training.outside.start import source_text
 
 GRAPH = create_graph("ws_flex", n=16, k=4, p=0.2, seed=0)
 TINY: dict[str, Any] = {"train_size": 256, "epochs": 2, "batch_size": 32}
@@ -63,7 +64,7 @@ def test_runs_of_a_sweep_start_from_a_run(finished: Path, tmp_path: Path) -> Non
     losses = table["train_loss"]
     assert losses[going_on].max() < losses[~going_on].min()
     complete = base.with_axis("model.graph", create_graph("complete", n=16))
-    wrong = complete.with_axis("training.init_from", finished)
+    wrong = complete.with_axis("training.init_from", source_text(finished))
     with pytest.warns(UserWarning, match="weights of the run in .* do not fit this model"):
         table = relmp.run_plan([wrong], tmp_path / "wrong", workers=0, show_progress=False)
 

@@ -6,7 +6,7 @@ import copy
 import logging
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +14,31 @@ from torch import Tensor, nn
 from relmp.files import atomic_write
 from relmp.models import to_dense
 from relmp.rounds import Round
-
-if TYPE_CHECKING:
-    from relmp.training.loaded import LoadedRun
+from relmp.training.run_config import RunConfig
 
 Format: TypeAlias = Literal["onnx", "torchvision"]
 ENDINGS: dict[Format, str] = {"onnx": ".onnx", "torchvision": ".pt"}
 """What a run is exported to, and how the file's name ends."""
 
 
-def export_run(run: LoadedRun, path: str | Path | None = None, *, to: Format = "onnx") -> Path:
+class Trained(Protocol):
+    """A loaded run, as far as it is exported."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def config(self) -> RunConfig: ...
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+    @property
+    def std(self) -> tuple[float, ...]: ...
+
+
+def export_run(run: Trained, path: str | Path | None = None, *, to: Format = "onnx") -> Path:
     """Write a trained model for other programs; returns the file.
 
     - ``"onnx"``: from images with pixels as in the data set, float32 ``[N, C, H, W]``, to class
@@ -51,7 +66,7 @@ def export_run(run: LoadedRun, path: str | Path | None = None, *, to: Format = "
 
 
 class _OnPixels(nn.Module):
-    def __init__(self, model: nn.Module, run: LoadedRun) -> None:
+    def __init__(self, model: nn.Module, run: Trained) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("mean", torch.tensor(run.mean).view(-1, 1, 1))
@@ -63,7 +78,7 @@ class _OnPixels(nn.Module):
         return scores
 
 
-def _write_onnx(run: LoadedRun, file: Path) -> None:
+def _write_onnx(run: Trained, file: Path) -> None:
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -132,7 +147,7 @@ def _last_line(error: BaseException) -> str:
     return text if len(text) < 160 else f"{text[:160]}..."
 
 
-def _write_torchvision(run: LoadedRun, file: Path) -> None:
+def _write_torchvision(run: Trained, file: Path) -> None:
     of = str(run.config.model.options.get("of", run.config.model.name))
     if not of.startswith("torchvision:"):
         raise ValueError(

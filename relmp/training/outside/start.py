@@ -1,4 +1,4 @@
-"""Starting from the weights of a finished run: which one, and its weights."""
+"""What a run starts from: the weights of a finished one, and images to stop by."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from relmp.training.config import TrainConfig
+from relmp.training.data import DataSet
 from relmp.training.folder import RunFolder
 
 
@@ -68,3 +70,12 @@ def load_start(model: nn.Module, source: str) -> None:
             f"The weights of the run in '{path}' do not fit this model: {reason} It must have the "
             f"same layers, widths and graph."
         ) from error
+
+
+def check_patience(config: TrainConfig, data: DataSet) -> None:
+    """Raise ``ValueError`` if a run is to stop early and there is nothing to stop it by."""
+    if config.loop.patience is not None and not data.size("validation"):
+        raise ValueError(
+            f"patience stops a run by its validation images, and {data.name} has none; hold some "
+            f"out (validation=0.1)."
+        )
