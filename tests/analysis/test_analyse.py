@@ -61,7 +61,7 @@ def test_report_and_summary_open_with_the_verdict(tmp_path):
     assert lines[0] == "mlp on planted"
     assert lines[1].startswith("The best of 51 graphs beats the complete graph: +")
     assert "Good graphs lie at C" in lines[1]
-    assert lines[2].startswith("At equal density it holds. Whether it holds at each graph's own")
+    assert lines[2].startswith("At equal density it holds. Each graph's own learning rate was not")
     assert lines[3].startswith("Next: several learning rates with validation images")
     assert lines[4] == ""
     numbers = " | ".join(lines[5:11])
@@ -80,6 +80,7 @@ def test_where_nothing_differs_the_verdict_says_so(tmp_path):
     lines = analyse(named(planted_table(flat, seed=1)), tmp_path).splitlines()
     assert lines[1].startswith("None of 51 graphs can be told from the complete one")
     assert "No region of the map stands out" in lines[1]
+    assert lines[2].startswith("So there is nothing that could hold at equal density.")
     assert "takes" in lines[3]
     one = planted_table(bowl, seed=0)
     lines = analyse(one[one["seed"] == 0], tmp_path).splitlines()

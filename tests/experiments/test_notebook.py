@@ -48,6 +48,7 @@ def test_its_cells_are_clean() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
     script = "\n".join([SHOW, *map(shown, cells())])
     result = subprocess.run(

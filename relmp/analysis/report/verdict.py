@@ -73,7 +73,7 @@ def verdict_of(
     holds = _at_equal_density(nested, matched)
     return Verdict(
         _differ(comparison, spot, differs),
-        f"{_density(holds)} {_rate(own)}",
+        f"{_density(differs, holds)} {_rate(own)}",
         _further(comparison, noise, differs, holds, own),
         _numbers(results, comparison, regions),
     )
@@ -122,8 +122,10 @@ def _at_equal_density(nested: Sequence[NestedFit], matched: Sequence[Matched]) -
     return None if not tests else tests[0] < LEVEL
 
 
-def _density(holds: bool | None) -> str:
-    if holds is None:
+def _density(differs: bool | None, holds: bool | None) -> str:
+    if differs is False:
+        return "So there is nothing that could hold at equal density."
+    if differs is None or holds is None:
         return "Whether that holds at equal density cannot be said."
     return (
         "At equal density it holds."
@@ -134,7 +136,7 @@ def _density(holds: bool | None) -> str:
 
 def _rate(own: str | None) -> str:
     if own is None:
-        return "Whether it holds at each graph's own learning rate was not tried."
+        return "Each graph's own learning rate was not tried."
     return f"Each graph was compared at its own {own}."
 
 
@@ -174,15 +176,15 @@ def _numbers(results: Results, comparison: Comparison, regions: Regions | None) 
     def add(what: str, mean: Mean | None, of: str, name: str = "") -> None:
         if mean is not None:
             short = results.short_of(name)
-            rows.append((what, mean.mean, mean.deviation, f"{mean.n} {of}", short, name))
+            rows.append((what, mean.mean, mean.deviation, plural(mean.n, of), short, name))
 
-    add("complete graph", comparison.complete, "seeds")
-    add("lowest mean", comparison.lowest[1], "seeds", comparison.lowest[0])
+    add("complete graph", comparison.complete, "seed")
+    add("lowest mean", comparison.lowest[1], "seed", comparison.lowest[0])
     if comparison.choice is not None:
-        of = f"{comparison.choice.splits} splits"
+        of = plural(comparison.choice.splits, "split")
         what = "chosen on half of the seeds, judged on the others"
         rows.append((what, comparison.choice.honest, float("nan"), of, "", ""))
     if regions is not None:
-        add("inside the sweet spot", regions.inside, "graphs")
-        add("outside", regions.outside, "graphs")
+        add("inside the sweet spot", regions.inside, "graph")
+        add("outside", regions.outside, "graph")
     return pd.DataFrame(rows, columns=["what", "error", "deviation", "n", "graph", "call"])
