@@ -22,6 +22,13 @@ def check_number(name: str, value: Any, low: float, below: float = math.inf) -> 
         raise ValueError(f"{name} must be a number of at least {low}{limit}, but is {value!r}.")
 
 
+def check_share(name: str, value: Any) -> None:
+    """Raise ``ValueError`` unless ``0 <= value <= 1``; NaN never is."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1, but is {value!r}.")
+
+
 def check_whole(
     name: str, value: Any, low: int, high: int | None = None, meaning: str = ""
 ) -> None:

@@ -1,4 +1,4 @@
-"""Names for things that users choose by a string: generators, models, data sets."""
+"""Names for things that users choose by a string: generators, messages, models, data sets."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import ast
 import importlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar, cast
 
 from relmp.checks import did_you_mean
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class Registry(Generic[T]):
@@ -21,34 +24,40 @@ class Registry(Generic[T]):
 
     Args:
         kind: What the names stand for, used in messages ("graph generator").
+        plugins: Group of entry points under which installed packages offer more of them.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, plugins: str | None = None) -> None:
+        self.kind, self.plugins = kind, plugins
         self._items: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[Item], Item]:
         """Decorator that stores the object below it under ``name``.
 
         Raises:
             ValueError: If another definition already has this name.
         """
 
-        def store(item: T) -> T:
+        def store(item: Item) -> Item:
             known = self._items.get(name)
             if known is not None and _origin(known) != _origin(item):
                 raise ValueError(
                     f"{self.kind} '{name}' is already defined by {_origin(known)}; "
                     f"choose another name for {_origin(item)}."
                 )
-            self._items[name] = item
+            self._items[name] = cast(T, item)
             return item
 
         return store
 
+    def alias(self, name: str, *items: T) -> None:
+        """Let :meth:`text` write these by a name that something else is registered under."""
+        self._aliases |= {import_path(item): name for item in items}
+
     def names(self) -> list[str]:
-        """All registered names, sorted."""
-        return sorted(self._items)
+        """All names, those of installed packages included, sorted."""
+        return sorted({*self._items, *self._plugged()})
 
     def in_order(self) -> tuple[str, ...]:
         """All registered names, in the order in which they came."""
@@ -62,16 +71,70 @@ class Registry(Generic[T]):
             )
         if name in self._items:
             return self._items[name]
+        if (point := self._plugged().get(name)) is not None:
+            item: T = point.load()
+            return item
+        own = "" if self.plugins is None else ", or write package.module:Name"
         raise ValueError(
-            f"Unknown {self.kind} '{name}'; choose one of {', '.join(self.names())}."
-            f"{did_you_mean(name, self._items)}"
+            f"Unknown {self.kind} '{name}'; choose one of {', '.join(self.names())}{own}."
+            f"{did_you_mean(name, self.names())}"
         )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._items
+        return name in self._items or name in self._plugged()
+
+    # Text, for registries of what takes arguments and may be a user's own ----------------
+
+    def find(self, text: str) -> tuple[Any, dict[str, Any]]:
+        """What a text names, by ``name(argument=value)`` or ``package.module:Name(...)``, and
+        the arguments in it.
+
+        Raises:
+            ValueError: If there is no such thing, or the text cannot be read.
+        """
+        name, arguments = parse_call(text)
+        return (import_object(name) if ":" in name else self[name]), arguments
+
+    def text(self, item: Any, arguments: Mapping[str, Any] | None = None) -> str:
+        """The text by which :meth:`find` finds an item, or a ``functools.partial`` of one.
+
+        Raises:
+            ValueError: If it cannot be imported, or an argument cannot be written down.
+        """
+        arguments, found = dict(arguments or {}), item
+        while isinstance(found, partial) and not found.args:
+            arguments, found = found.keywords | arguments, found.func
+        path = import_path(found)
+        text = format_call(self.known_paths().get(path, path), arguments)
+        try:
+            readable = "<" not in path and parse_call(text)[1] == arguments
+        except ValueError:
+            readable = False
+        if not readable:  # a local class, or a value that does not write itself
+            raise ValueError(
+                f"The {self.kind} {item!r} cannot be written to a configuration; give a name, or "
+                f"a class or function that can be imported, with numbers and words for arguments."
+            )
+        return text
+
+    def is_known(self, name: str) -> bool:
+        """Whether a name is registered or installed, be it written as ``package.module:Name``, so
+        that finding it imports nothing that the user has not chosen."""
+        return ":" not in name or self.known_paths().get(name, name) in self
+
+    def known_paths(self) -> dict[str, str]:
+        """The names of what is registered or installed by ``package.module:Name``."""
+        plugged = {point.value: name for name, point in self._plugged().items()}
+        own = {import_path(item): name for name, item in self._items.items()}
+        return self._aliases | plugged | own
+
+    def _plugged(self) -> dict[str, EntryPoint]:
+        if self.plugins is None:
+            return {}
+        return {point.name: point for point in entry_points(group=self.plugins)}
 
 
 def _origin(item: object) -> str:
@@ -107,6 +170,11 @@ def format_call(name: str, arguments: Mapping[str, Any]) -> str:
     if not arguments:
         return name
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+
+def import_path(item: object) -> str:
+    """The ``package.module:Name`` of a class or function."""
+    return f"{getattr(item, '__module__', '<')}:{getattr(item, '__qualname__', '<')}"
 
 
 def import_object(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Checks for messages, aggregations and graphs of your own: they say what is wrong in words.
+"""Checks for messages, aggregations, graphs and rewirings of your own, in words.
 
 A check raises ``AssertionError`` with one sentence, or returns notes on what will not work.
 """
@@ -22,6 +22,7 @@ from relmp.rounds.aggregation import Aggr, resolve_aggregation
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
 from relmp.rounds.message import WeightedMessage
 from relmp.rounds.names import MessageFactory
+from relmp.training.rewiring.rule import Candidates, Rewiring, make_rewiring
 
 # Directed, with a hub and a leaf; node 4 hears itself alone. Nodes of one and of two channels
 # more, so that some slots are padding; with _MORE nodes hold other numbers before and after.
@@ -142,8 +143,6 @@ def check_graph(
         found = made if isinstance(made, RelationalGraph) else RelationalGraph.from_networkx(made)
     n = found.num_nodes
     source, target = found.edges
-    loops = int((source == target).sum())
-    assert loops == n, f"{n - loops} of {n} nodes do not hear themselves."
     order = np.lexsort((source, target))
     assert (order == np.arange(len(order))).all(), "Edges are not sorted by target, then source."
     layer = Round(found, n, n, bias=False, execution="message_passing")
@@ -156,10 +155,59 @@ def check_graph(
     notes = []
     if not np.isfinite(found.path_length):
         notes.append("The graph is disconnected: its path length is infinite.")
-    alone = int((found.in_degrees == 1).sum())
+    alone = int(((found.in_degrees == 1)[target] & (source == target)).sum())
     if alone and n > 1:
         notes.append(f"{alone} of {n} nodes hear themselves alone.")
+    if found.num_self_loops < n:
+        notes.append(f"{n - found.num_self_loops} of {n} nodes do not hear themselves.")
     return notes
+
+
+def check_rewiring(rewiring: str | Rewiring | type[Rewiring]) -> None:
+    """Check that a rule of rewiring keeps to its contract, on edges and on single weights.
+
+    Args:
+        rewiring: A rule, its class, or its text.
+
+    Raises:
+        AssertionError: If it cannot be made from its text, its scores are not one finite number a
+            place, differ from call to call with one generator, read global random numbers, or
+            change what they are given.
+    """
+    with _in_words("it cannot be made"):
+        rule = make_rewiring(rewiring() if isinstance(rewiring, type) else rewiring)
+    name = type(rule).__name__
+    with _in_words(f"{name} cannot be made again from '{rule.text}'"):
+        again = make_rewiring(rule.text) if "<" not in rule.text else rule
+    assert again == rule, f"'{rule.text}' makes another rule than {name} was."
+    for shape in ((4, 3), ()) if rule.granularity == "edge" else ((), ()):
+
+        def view(rows: tuple[int, ...] = shape) -> Candidates:
+            numbers = torch.Generator().manual_seed(1)
+            drawn = torch.randn(25, *rows, generator=numbers)
+            active = torch.tensor([0, 3, 6, 7, 12, 18, 20, 24])
+            gradient = drawn.flip(0) if rule.needs_gradient else None
+            generator = torch.Generator().manual_seed(2)
+            return Candidates("layer", 100, 25, active, drawn[active], gradient, 5, generator)
+
+        for kind, count in (("drop_scores", 8), ("grow_scores", 25)):
+            given = view()
+            before, state = given.weights.clone(), torch.get_rng_state()
+            with _in_words(f"{kind} of {name} fails"):
+                scores = getattr(rule, kind)(given)
+                twice = getattr(rule, kind)(view())
+            assert isinstance(scores, Tensor), f"{kind} of {name} must return a tensor."
+            assert scores.shape == (count,), (
+                f"{kind} of {name} must return [{count}], one number a place, but returned "
+                f"{list(scores.shape)}."
+            )
+            assert bool(scores.isfinite().all()), f"{kind} of {name} are NaN or infinite."
+            assert torch.equal(state, torch.get_rng_state()), (
+                f"{kind} of {name} reads global random numbers, so processes would choose "
+                f"differently; draw from view.generator."
+            )
+            assert torch.equal(scores, twice), f"{kind} of {name} differs from call to call."
+            assert torch.equal(given.weights, before), f"{kind} of {name} changes the weights."
 
 
 # Parts of the checks --------------------------------------------------------------------

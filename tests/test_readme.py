@@ -1,4 +1,4 @@
-"""The Python of the README runs as it stands."""
+"""The Python of the documents runs as it stands."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_code_of_the_readme_runs(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    script = tmp_path / "readme.py"
+def run(document: str, folder: Path) -> str:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    script = folder / "script.py"
     script.write_text("\n".join(blocks))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, str(script)], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_code_of_the_readme_runs(tmp_path: Path) -> None:
+    assert "weet spot" in run("README.md", tmp_path)
     assert (tmp_path / "map.png").stat().st_size > 0
-    assert "weet spot" in result.stdout
+
+
+def test_the_parts_of_ones_own_are_added_as_the_page_says(tmp_path: Path) -> None:
+    assert "cpu_kernel" in run("docs/contributing.md", tmp_path)
 
 
 def test_files_that_the_documents_name_are_there() -> None:

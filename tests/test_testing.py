@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import networkx as nx
 import pytest
@@ -15,6 +17,7 @@ from torch_geometric.nn import aggr as pyg
 import relmp
 from relmp.graphs import create_graph
 from relmp.testing import check_aggregation, check_graph, check_message
+from relmp.training import Candidates, Rewiring
 
 
 class Good(relmp.Message):
@@ -216,3 +219,67 @@ def test_graphs() -> None:
         check_graph(loose)
     with pytest.raises(AssertionError, match="another graph at each call"):
         check_graph(drifting)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule(Rewiring):
+    def drop_scores(self, view: Candidates) -> Tensor:
+        return view.weights.flatten(1).abs().amax(1) if view.weights.dim() > 1 else view.weights
+
+    def grow_scores(self, view: Candidates) -> Tensor:
+        return torch.rand(view.num_places, generator=view.generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Global(_Rule):
+    def grow_scores(self, view: Candidates) -> Tensor:
+        return torch.rand(view.num_places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfActive(_Rule):
+    def grow_scores(self, view: Candidates) -> Tensor:
+        return torch.rand(len(view.active), generator=view.generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Forgetful(_Rule):
+    calls: ClassVar[list[int]] = []
+
+    def drop_scores(self, view: Candidates) -> Tensor:
+        self.calls.append(1)
+        return super().drop_scores(view) * len(self.calls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Nan(_Rule):
+    def drop_scores(self, view: Candidates) -> Tensor:
+        return super().drop_scores(view) * math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Writes(_Rule):
+    def drop_scores(self, view: Candidates) -> Tensor:
+        return view.weights.abs_().flatten(1).sum(1)
+
+
+def test_rewirings_that_keep_the_contract() -> None:
+    for rule in ("rigl", "set(every=7)", "static", _Rule,
+                 "rigl(granularity='weight', density=0.1)"):  # fmt: skip
+        relmp.testing.check_rewiring(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (_Global, "grow_scores of _Global reads global random numbers"),
+        (_OfActive, r"grow_scores of _OfActive must return \[25\]"),
+        (_Forgetful, "drop_scores of _Forgetful differs from call to call"),
+        (_Nan, "drop_scores of _Nan are NaN or infinite"),
+        (_Writes, "drop_scores of _Writes changes the weights"),
+        ("rigl(every=0)", "It cannot be made: "),
+    ],
+)
+def test_rewirings_that_break_the_contract(rule: Any, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        relmp.testing.check_rewiring(rule)

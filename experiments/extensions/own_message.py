@@ -24,10 +24,6 @@ class Difference(relmp.Message):
         loops = (edges.source == edges.target).view(-1, 1, 1)
         return self.value(None, x_j - x_i) + loops * self.own(None, x_j)
 
-    def reset_parameters(self, edges):
-        self.value.reset_parameters(edges)
-        self.own.reset_parameters(edges)
-
     def flops(self, edges, positions=1):  # so that widths can be matched to a budget
         return 2 * self.value.flops(edges, positions)
 

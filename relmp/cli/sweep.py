@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from relmp.graphs import RelationalGraph
     from relmp.training.run_config import RunConfig
 
-WEIGHTS = {
-    "paper": "of the paper (deviation 0.01 in linear layers)",
-    "degree": "scaled by in-degree",
-    "fan_in": "of PyTorch's dense layers",
-}
-"""What initial weights are called."""
-
 AXES = "axes"
 """The table of a plan file that holds values by the name of an axis."""
 
@@ -93,7 +86,7 @@ class Sweep(TrainingOptions):
         if "training.epochs" not in self.axes:
             yield f"{self.epochs} epochs"
         if "model.init" not in self.axes:
-            yield f"initial weights {WEIGHTS[self.init]}"
+            yield f"initial weights '{self.init}'"
 
     def run(self) -> None:
         """Train what is not trained yet, and analyse.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -29,10 +29,10 @@ class TrainingOptions(TrainConfig, DataOptions):
         message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
             package.module:Name; linear by default.
         aggr: How a node aggregates what it hears; any PyG aggregation that fits, such as "max" or
-            "softmax(learn=True)".
+            "softmax(learn=True)", or one of your own as package.module:Name.
         execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
-        init: How weights start: as in the paper, by in-degree (activations keep their size), or
-            with the fan-in of the dense layer, as PyTorch's layers do.
+        init: How weights start: paper, degree (by in-degree: activations keep their size), or
+            fan_in (that of the dense layer, as PyTorch's layers do).
         data: Data set: digits, mnist1d, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet;
             folder, for images of your own with one subfolder a class; noise, to try a large
             model; or package.module:Name of a class or function of your own that gives one.
@@ -50,7 +50,7 @@ class TrainingOptions(TrainConfig, DataOptions):
     message: str | None = None
     aggr: str = "sum"
     execution: str = "auto"
-    init: Literal["paper", "degree", "fan_in"] = "paper"
+    init: str = "paper"
     data: str = "digits"
     data_folder: str = "data"
     download: bool = False

@@ -1,6 +1,8 @@
 """Who talks to whom: relational graphs, generators, measures and the design space."""
 
-from relmp.graphs.connectome import CONNECTOMES, load_connectome
+from relmp.graphs.brains.nulls import null_graphs, null_model
+from relmp.graphs.brains.scaling import region_sizes, scale_connectome
+from relmp.graphs.connectome import CONNECTOMES, load_connectome, neuron_densities
 from relmp.graphs.derived.coarsening import coarsen
 from relmp.graphs.derived.null_models import (
     clustering_preserving_rewire,
@@ -9,6 +11,7 @@ from relmp.graphs.derived.null_models import (
 )
 from relmp.graphs.files import load_graph
 from relmp.graphs.generators import GENERATORS, create_graph
+from relmp.graphs.layers.densities import layer_densities
 from relmp.graphs.measures import GRAPH_MEASURES, measure_graphs
 from relmp.graphs.parse import parse_graph
 from relmp.graphs.relational_graph import RelationalGraph
@@ -28,12 +31,18 @@ __all__ = [
     "create_graph",
     "degree_preserving_rewire",
     "find_graph",
+    "layer_densities",
     "load_connectome",
     "load_graph",
     "measure_graphs",
+    "neuron_densities",
+    "null_graphs",
+    "null_model",
     "parse_graph",
+    "region_sizes",
     "same_size_graph",
     "sample_graphs",
     "save_graph",
+    "scale_connectome",
     "sweep_design_space",
 ]

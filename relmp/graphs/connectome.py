@@ -1,6 +1,6 @@
-"""Connectomes: who talks to whom in a worm, a fly, a cat and a macaque.
+"""Connectomes: who talks to whom in a worm, a fly, a mouse, a cat, a monkey and a human.
 
-Three are small text files that are downloaded on request or read from a folder. The others
+Nine are small files that are downloaded on request or read from a folder. The others
 are data files of an installed package (``cect``, ``graspologic``), which is found but not
 imported: nothing of it runs.
 """
@@ -13,45 +13,21 @@ import json
 import os
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from relmp.graphs.brains.bio2art import Array, read_bio2art, read_densities
+from relmp.graphs.brains.catalogue import CONNECTOMES as CONNECTOMES
+from relmp.graphs.brains.catalogue import Connectome
 from relmp.graphs.cache import cache_folder
 from relmp.graphs.files import load_graph
 from relmp.graphs.relational_graph import RelationalGraph
-from relmp.registry import Registry
 
 SOURCE = (
     "https://raw.githubusercontent.com/facebookresearch/graph2nn/"
     "b6a67ccca99737d31b45aa4c938f6b7998050cb3/pycls/datasets/"
 )
-
-
-@dataclass(frozen=True)
-class Connectome:
-    """What is known of a connectome without loading it.
-
-    Attributes:
-        name: What ``load_connectome`` calls it.
-        title: What it is.
-        n: Number of nodes.
-        citation: The work to cite when it is used.
-        licence: The terms under which its file is distributed.
-        file: Name of the data file.
-        sha256: Its checksum, where it is downloaded.
-        package: The package whose data file it is, where it is not.
-    """
-
-    name: str
-    title: str
-    n: int
-    citation: str
-    licence: str
-    file: str
-    sha256: str = ""
-    package: str = ""
 
 
 def load_connectome(
@@ -60,19 +36,22 @@ def load_connectome(
     root: str | os.PathLike[str] | None = None,
     download: bool = False,
     undirected: bool = False,
+    self_loops: bool = True,
 ) -> RelationalGraph:
     """A connectome as a relational graph, directed from source to target.
 
     Edges of C. elegans carry two attributes, the numbers of chemical synapses and of gap
-    junctions; those of Drosophila one, the number of synapses. Added self-loops get 1.
+    junctions; those of the larva of Drosophila one, the number of synapses; those of bio2art's
+    (``bio2art_marmoset``, ...) one, the weight. Added self-loops get 1.
 
     Args:
-        name: One of ``connectomes.names()``; ``connectomes[name]`` has the citation.
-        root: Folder of the text files of cat and macaque; ``connectomes`` in
-            ``relmp.graphs.cache.cache_folder()`` by default. The others do not use it.
-        download: Whether a missing text file is fetched into ``root`` and its checksum
-            compared.
+        name: One of ``CONNECTOMES.names()``; ``CONNECTOMES[name]`` has the citation.
+        root: Folder of the files of cat and macaque, and of bio2art's in it or in ``bio2art``
+            inside it; ``connectomes`` in ``relmp.graphs.cache.cache_folder()`` by default. The
+            others do not use it.
+        download: Whether a missing file is fetched into ``root`` and its checksum compared.
         undirected: Whether every edge is made to go both ways.
+        self_loops: Whether every node is made to hear itself; if not, the diagonal is as given.
 
     Raises:
         ValueError: If the name is unknown, the file or the package is missing, or the file
@@ -80,18 +59,52 @@ def load_connectome(
     """
     about = CONNECTOMES[name]
     if about.package == "cect":
-        graph = _from_cect(about)
+        graph = _from_cect(about, self_loops)
     elif about.package == "graspologic":
-        graph = _from_graspologic(about)
+        graph = _from_graspologic(about, self_loops)
+    elif about.is_weighted:
+        graph = read_bio2art(
+            about.file, about.sha256, _folder(about, root), name=name,
+            fetch=_fetch if download else None, self_loops=self_loops,
+        )  # fmt: skip
     else:
-        folder = cache_folder() / "connectomes" if root is None else Path(root)
-        graph = load_graph(_text_file(about, folder, download), kind="matrix", name=name)
+        path = _text_file(about, _folder(about, root), download)
+        graph = load_graph(path, kind="matrix", name=name)
+        if not self_loops:  # there are none in these files
+            edges = graph.edges[:, graph.edges[0] != graph.edges[1]]
+            graph = RelationalGraph(graph.num_nodes, edges, name=name, self_loops=False)
     if graph.num_nodes != about.n:
         raise ValueError(
             f"Connectome '{name}' has {about.n} nodes, but {graph.num_nodes} were read; its "
             f"file is another version."
         )
     return graph.undirected() if undirected else graph
+
+
+def neuron_densities(
+    name: str, *, root: str | os.PathLike[str] | None = None, download: bool = False
+) -> Array:
+    """``[regions]``: neurons per cubic millimetre of a connectome's regions, in their order.
+
+    NaN where none were measured (5 of the macaque's 29).
+
+    Args:
+        name: ``bio2art_macaque`` or ``bio2art_marmoset``.
+        root, download: As :func:`load_connectome`.
+
+    Raises:
+        ValueError: If there are none, or as :func:`load_connectome`.
+    """
+    about = CONNECTOMES[name]
+    file = about.file if about.is_weighted else ""
+    folder = _folder(about, root)
+    return read_densities(file, folder, name=name, fetch=_fetch if download else None)
+
+
+def _folder(about: Connectome, root: str | os.PathLike[str] | None) -> Path:
+    folder = cache_folder() / "connectomes" if root is None else Path(root)
+    inside = folder / "bio2art"
+    return inside if about.is_weighted and inside.is_dir() else folder
 
 
 def _text_file(about: Connectome, folder: Path, download: bool) -> Path:
@@ -102,7 +115,7 @@ def _text_file(about: Connectome, folder: Path, download: bool) -> Path:
                 f"Connectome '{about.name}' needs {about.file}, which is not in {folder}; give "
                 f"download=True, or root=, the folder that holds it."
             )
-        _store(path, _fetch(about.file))
+        _store(path, _fetch(SOURCE, about.file))
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != about.sha256:
         raise ValueError(
@@ -112,12 +125,12 @@ def _text_file(about: Connectome, folder: Path, download: bool) -> Path:
     return path
 
 
-def _fetch(file: str) -> bytes:
+def _fetch(source: str, file: str) -> bytes:
     try:
-        with urllib.request.urlopen(SOURCE + file, timeout=30) as answer:
+        with urllib.request.urlopen(source + file, timeout=30) as answer:
             content: bytes = answer.read()
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ValueError(f"{SOURCE}{file} could not be downloaded: {error}") from None
+        raise ValueError(f"{source}{file} could not be downloaded: {error}") from None
     return content
 
 
@@ -146,7 +159,7 @@ def _missing(about: Connectome, path: Path) -> ValueError:
     )
 
 
-def _from_cect(about: Connectome) -> RelationalGraph:
+def _from_cect(about: Connectome, self_loops: bool) -> RelationalGraph:
     path = _package_folder(about) / "cache" / about.file
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -158,10 +171,12 @@ def _from_cect(about: Connectome) -> RelationalGraph:
     source, target = np.nonzero(counts.any(axis=-1))
     attr = counts[source, target]
     edges = np.stack([source, target])
-    return RelationalGraph(len(cells), edges, attr, labels=cells, name=about.name)
+    return RelationalGraph(
+        len(cells), edges, attr, labels=cells, name=about.name, self_loops=self_loops
+    )
 
 
-def _from_graspologic(about: Connectome) -> RelationalGraph:
+def _from_graspologic(about: Connectome, self_loops: bool) -> RelationalGraph:
     folder = _package_folder(about) / "datasets" / "drosophila"
     path = folder / about.file
     try:
@@ -173,124 +188,6 @@ def _from_graspologic(about: Connectome) -> RelationalGraph:
     attr = counts[source, target]
     labels = [f"{kind}{i}" for i, kind in enumerate(types)]
     edges = np.stack([source, target])
-    return RelationalGraph(len(counts), edges, attr, labels=labels, name=about.name)
-
-
-CONNECTOMES: Registry[Connectome] = Registry("connectome")
-"""What is known of every connectome, by name."""
-
-
-def _register(*entries: Connectome) -> None:
-    for entry in entries:
-        CONNECTOMES.register(entry.name)(entry)
-
-
-_GRAPH2NN = "MIT (as distributed in graph2nn)"
-_CECT = "MIT (as distributed in cect)"
-_WITVLIET = (
-    "Witvliet et al., Connectomes across development reveal principles of brain maturation, "
-    "Nature 2021"
-)
-_EICHLER = (
-    "Eichler et al., The complete connectome of a learning and memory centre in an insect "
-    "brain, Nature 2017"
-)
-
-_register(
-    Connectome(
-        "cat",
-        "Cat, cortex: 52 areas",
-        52,
-        "Scannell et al., The connectional organization of the cortico-thalamic system of the "
-        "cat, Cerebral Cortex 1999",
-        _GRAPH2NN,
-        "cat.txt",
-        "5fbf7f49afc66420ad63d4956c4d31af71dd3a3dfa8e4003a05371f779310fc2",
-    ),
-    Connectome(
-        "macaque_visual",
-        "Macaque, visual cortex: 30 areas",
-        30,
-        "Felleman and Van Essen, Distributed hierarchical processing in the primate cerebral "
-        "cortex, Cerebral Cortex 1991",
-        _GRAPH2NN,
-        "mcvisual.txt",
-        "93159421630e8b2ba5ca472819275c32e064318511dbe8c38a02a19b9cf45b54",
-    ),
-    Connectome(
-        "macaque_whole",
-        "Macaque, cortex: 71 areas",
-        71,
-        "Young, The organization of neural systems in the primate cerebral cortex, "
-        "Proceedings of the Royal Society B 1993",
-        _GRAPH2NN,
-        "mcwhole.txt",
-        "d347964446e362fac2b4edf49c886a575efdc52a4078d342402409dd453b4a69",
-    ),
-    Connectome(
-        "celegans_pharynx",
-        "C. elegans, pharynx: neurons, muscles and other cells",
-        63,
-        "Cook et al., The connectome of the Caenorhabditis elegans pharynx, Journal of "
-        "Comparative Neurology 2020",
-        _CECT,
-        "Cook2020DataReader.json",
-        package="cect",
-    ),
-    Connectome(
-        "celegans_varshney",
-        "C. elegans, whole animal without the pharynx",
-        281,
-        "Varshney et al., Structural properties of the Caenorhabditis elegans neuronal "
-        "network, PLoS Computational Biology 2011",
-        _CECT,
-        "VarshneyDataReader.json",
-        package="cect",
-    ),
-    Connectome(
-        "celegans_white",
-        "C. elegans, whole animal",
-        309,
-        "White et al., The structure of the nervous system of the nematode Caenorhabditis "
-        "elegans, Philosophical Transactions of the Royal Society B 1986",
-        _CECT,
-        "White_whole.json",
-        package="cect",
-    ),
-    *(
-        Connectome(
-            f"celegans_witvliet_{stage}",
-            f"C. elegans, brain, data set {stage} of 8 ({age})",
-            n,
-            _WITVLIET,
-            _CECT,
-            f"WitvlietDataReader{stage}.json",
-            package="cect",
-        )
-        for stage, (age, n) in enumerate(
-            [
-                ("larva L1", 187),
-                ("larva L1", 194),
-                ("larva L1", 198),
-                ("larva L1", 204),
-                ("larva L2", 211),
-                ("larva L3", 216),
-                ("adult", 222),
-                ("adult", 219),
-            ],
-            start=1,
-        )
-    ),
-    *(
-        Connectome(
-            f"drosophila_{side}",
-            f"Drosophila larva, mushroom body, {side} side",
-            n,
-            _EICHLER,
-            "MIT (as distributed in graspologic)",
-            f"{side}_adjacency.csv",
-            package="graspologic",
-        )
-        for side, n in (("left", 209), ("right", 213))
-    ),
-)
+    return RelationalGraph(
+        len(counts), edges, attr, labels=labels, name=about.name, self_loops=self_loops
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 import networkx as nx
@@ -99,6 +99,27 @@ def edges_of_networkx(
     edges = np.array(rows, dtype=np.int64).reshape(-1, 2).T
     attr = np.array(values, dtype=np.float64).reshape(len(rows), len(attrs)) if attrs else None
     return edges, attr, index
+
+
+def networkx_of(
+    names: Sequence[Hashable],
+    edges: npt.NDArray[np.int64],
+    attr: npt.NDArray[np.float64] | None,
+    *,
+    directed: bool,
+    name: str,
+) -> nx.Graph[Any]:
+    """A networkx graph with these nodes and edges, self-loops left out."""
+    graph: nx.Graph[Any] = nx.DiGraph() if directed else nx.Graph()
+    graph.add_nodes_from(names)
+    for e, (u, v) in enumerate(edges.T):
+        if u != v:
+            values = () if attr is None else attr[e]
+            data = {f"attr_{d}": float(value) for d, value in enumerate(values)}
+            graph.add_edge(names[u], names[v], **data)
+    if name:
+        graph.graph["name"] = name
+    return graph
 
 
 def in_both_directions(

@@ -19,6 +19,7 @@ from relmp.graphs.edges import (
     edges_of_networkx,
     frozen,
     in_both_directions,
+    networkx_of,
     with_self_loops,
 )
 from relmp.graphs.shown import Shown
@@ -39,10 +40,10 @@ class GeneratorCall(NamedTuple):
 class RelationalGraph(Shown):
     r"""A frozen set of nodes and directed edges :math:`j \to i`: node i listens to node j.
 
-    Every node also listens to itself: self-loops are added where they are missing. An
-    undirected graph is one that holds both directions of every edge. Two graphs are equal
-    when their nodes, edges and edge attributes are; ``name``, ``labels`` and ``generator`` do
-    not count.
+    Every node also listens to itself: self-loops are added where they are missing, unless
+    ``self_loops=False`` says that the diagonal is as given. An undirected graph is one that
+    holds both directions of every edge. Two graphs are equal when their nodes, edges and edge
+    attributes are; ``name``, ``labels`` and ``generator`` do not count.
 
     Args:
         num_nodes: Number of nodes n, at least 1.
@@ -51,6 +52,8 @@ class RelationalGraph(Shown):
             then source.
         edge_attr: Optional numbers ``[E]`` or ``[E, D]`` that travel with the edges
             (a distance, a synapse count).
+        self_loops: Whether every node gets a self-loop. Where it is False, a node may hear
+            nothing, or not itself.
         self_loop_attr: The attribute that an added self-loop gets.
         labels: Optional names of the nodes, one each.
         name: What people call this graph; free text.
@@ -70,6 +73,7 @@ class RelationalGraph(Shown):
         edge_index: npt.ArrayLike | torch.Tensor,
         edge_attr: npt.ArrayLike | torch.Tensor | None = None,
         *,
+        self_loops: bool = True,
         self_loop_attr: float = 1.0,
         labels: Iterable[Hashable] | None = None,
         name: str = "",
@@ -81,12 +85,12 @@ class RelationalGraph(Shown):
                 f"A relational graph needs at least one node, and at most {MAX_LABELLED:,}, but "
                 f"num_nodes is {num_nodes!r}."
             )
-        num_nodes = int(num_nodes)
+        self._num_nodes = num_nodes = int(num_nodes)
         edges = checked_edges(num_nodes, edge_index)
         attr = checked_attributes(edges.shape[1], edge_attr)
-        edges, attr = with_self_loops(num_nodes, edges, attr, self_loop_attr)
+        if self_loops:
+            edges, attr = with_self_loops(num_nodes, edges, attr, self_loop_attr)
         order = np.lexsort((edges[0], edges[1]))
-        self._num_nodes = int(num_nodes)
         self._edges = frozen(edges[:, order])
         self._attr = None if attr is None else frozen(attr[order])
         self.name = name
@@ -174,6 +178,11 @@ class RelationalGraph(Shown):
         return int(self._edges.shape[1])
 
     @property
+    def num_self_loops(self) -> int:
+        """How many nodes hear themselves; all of them unless ``self_loops=False`` was said."""
+        return int((self._edges[0] == self._edges[1]).sum())
+
+    @property
     def edges(self) -> npt.NDArray[np.int64]:
         """``[2, E]``, sorted by target then source, as a read-only NumPy array."""
         return self._edges
@@ -199,7 +208,7 @@ class RelationalGraph(Shown):
 
     @property
     def in_degrees(self) -> npt.NDArray[np.int64]:
-        """``[n]``: how many nodes each node hears, itself included."""
+        """``[n]``: how many nodes each node hears, itself included where it hears itself."""
         return np.diff(self.ptr)
 
     @cached_property
@@ -223,7 +232,7 @@ class RelationalGraph(Shown):
 
     @property
     def density(self) -> float:
-        """Edges with self-loops over n squared; 1 for the complete graph."""
+        """Edges, self-loops included, over n squared; 1 for the complete graph."""
         return self.num_edges / self._num_nodes**2
 
     @cached_property
@@ -259,9 +268,8 @@ class RelationalGraph(Shown):
         """
         if not self.is_directed and self._attributes_are_symmetric():
             return self
-        n = self._num_nodes
-        edges, attr = in_both_directions(n, self._edges, self._attr)
-        return RelationalGraph(n, edges, attr, labels=self.labels, name=self.name)
+        edges, attr = in_both_directions(self._num_nodes, self._edges, self._attr)
+        return _rebuild(self._num_nodes, edges, attr, (self.labels, self.name, None))
 
     @property
     def is_complete(self) -> bool:
@@ -283,17 +291,8 @@ class RelationalGraph(Shown):
         ``attr_1``, ...; a pair whose two directions differ makes a ``DiGraph``.
         """
         both_alike = not self.is_directed and self._attributes_are_symmetric()
-        graph: nx.Graph[Any] = nx.Graph() if both_alike else nx.DiGraph()
         names = self.labels or tuple(range(self._num_nodes))
-        graph.add_nodes_from(names)
-        for e, (u, v) in enumerate(self._edges.T):
-            if u != v:
-                values = () if self._attr is None else self._attr[e]
-                data = {f"attr_{d}": float(value) for d, value in enumerate(values)}
-                graph.add_edge(names[u], names[v], **data)
-        if self.name:
-            graph.graph["name"] = self.name
-        return graph
+        return networkx_of(names, self._edges, self._attr, directed=not both_alike, name=self.name)
 
     def to_pyg(self) -> Data:
         """A PyG ``Data`` with ``edge_index``, ``edge_attr``, ``num_nodes``."""
@@ -346,4 +345,6 @@ def require_graph(value: object) -> RelationalGraph:
 
 def _rebuild(num_nodes: int, edges: Any, attr: Any, about: tuple[Any, ...]) -> RelationalGraph:
     labels, name, generator = about
-    return RelationalGraph(num_nodes, edges, attr, labels=labels, name=name, generator=generator)
+    return RelationalGraph(
+        num_nodes, edges, attr, self_loops=False, labels=labels, name=name, generator=generator
+    )

@@ -35,9 +35,17 @@ def save_graph(graph: RelationalGraph, path: str | os.PathLike[str]) -> None:
         path: Where to; the ending says how.
 
     Raises:
-        ValueError: If the ending is unknown, or a matrix cannot hold the attributes.
+        ValueError: If the ending is unknown, a matrix cannot hold the attributes, or a node does
+            not hear itself, which files do not tell.
     """
     path = Path(path)
+    deaf = graph.num_nodes - graph.num_self_loops
+    if deaf:
+        raise ValueError(
+            f"{deaf} of {graph.num_nodes} nodes do not hear themselves, and a graph that is read "
+            f"from a file gets all self-loops; keep its edges (numpy.save of graph.edges), and "
+            f"make it again with RelationalGraph(..., self_loops=False)."
+        )
     if path.suffix not in FORMATS:
         known = ", ".join(f"{ending} ({what})" for ending, what in FORMATS.items())
         raise ValueError(f"A graph cannot be written to '{path.name}'; choose {known}.")

@@ -9,26 +9,44 @@ import numpy as np
 
 from relmp.graphs.edges import links
 from relmp.graphs.generators import create_graph
+from relmp.graphs.layers.mapping import LayerGraphs
 from relmp.graphs.relational_graph import RelationalGraph
 
 
-def graph_to_dict(graph: RelationalGraph) -> dict[str, Any]:
+def graph_to_dict(graph: RelationalGraph | LayerGraphs) -> dict[str, Any]:
     """Name, key, number of nodes and edges ``[[source, target], ...]``, self-loops left out.
 
-    An undirected graph lists every pair once, the smaller node first. With edge attributes
-    every edge is listed, self-loops included.
+    An undirected graph lists every pair once, the smaller node first. With edge attributes, and
+    where a node does not hear itself (``"self_loops": False``), every edge is listed,
+    self-loops included. Graphs of layers are listed by their patterns, as ``"layers"``.
     """
-    attr = graph.edge_attr
-    kept = links(graph, graph.is_directed)
-    edges = graph.edges if attr is not None else graph.edges[:, kept]
+    if isinstance(graph, LayerGraphs):
+        layers = {name: one and graph_to_dict(one) for name, one in graph.items()}
+        return {"name": graph.name, "key": graph.key, "layers": layers}
+    attr, full = graph.edge_attr, graph.num_self_loops == graph.num_nodes
+    listed = attr is not None or not full
+    edges = graph.edges if listed else graph.edges[:, links(graph, graph.is_directed)]
     return {
         "name": graph.name,
         "key": graph.key,
         "num_nodes": graph.num_nodes,
-        "directed": graph.is_directed or attr is not None,
+        "directed": graph.is_directed or listed,
         "edges": edges.T.tolist(),
         "edge_attr": None if attr is None else attr.tolist(),
+        **({} if full else {"self_loops": False}),
     }
+
+
+def graphs_from_dict(values: dict[str, Any]) -> RelationalGraph | LayerGraphs:
+    """The graph, or the graphs of layers, that :func:`graph_to_dict` was given.
+
+    Raises:
+        ValueError: If the edges do not give the key that is written beside them.
+    """
+    if "layers" not in values:
+        return graph_from_dict(values)
+    layers = values["layers"].items()
+    return LayerGraphs({name: one and graph_from_dict(one) for name, one in layers})
 
 
 def graph_from_dict(values: dict[str, Any]) -> RelationalGraph:
@@ -40,7 +58,10 @@ def graph_from_dict(values: dict[str, Any]) -> RelationalGraph:
     edges = np.array(values["edges"], dtype=np.int64).reshape(-1, 2).T
     if not values["directed"]:
         edges = np.concatenate([edges, edges[::-1]], axis=1)
-    graph = RelationalGraph(values["num_nodes"], edges, values["edge_attr"], name=values["name"])
+    graph = RelationalGraph(
+        values["num_nodes"], edges, values["edge_attr"],
+        self_loops=values.get("self_loops", True), name=values["name"],
+    )  # fmt: skip
     if graph.key != values["key"]:
         raise ValueError(
             f"The edges of graph '{values['name']}' give the key {graph.key}, but "

@@ -11,17 +11,22 @@ from relmp.models.factory import MODELS, ModelConfig, create_model
 from relmp.models.inspection import Summary, summary, verify
 from relmp.models.own import described as _described  # noqa: F401
 from relmp.models.own import relationalized as _relationalized  # noqa: F401
+from relmp.models.per_layer.random_graphs import layer_graphs
+from relmp.models.recurrent import RecurrentNetwork, RelationalRNN
 
 __all__ = [
     "MODELS",
     "Classifier",
     "LayerSpec",
     "ModelConfig",
+    "RecurrentNetwork",
+    "RelationalRNN",
     "Summary",
     "count_flops",
     "count_parameters",
     "create_model",
     "dense_reasons",
+    "layer_graphs",
     "match_flops",
     "relationalize",
     "summary",

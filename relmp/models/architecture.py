@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs, graph_of_each
 from relmp.models.cost import other_round_flops, round_flops
 from relmp.models.initial import Init, check_init, draw_weights
 from relmp.rounds import ChannelPartition, Conv2dMessage, LinearMessage, Round, linear_map
@@ -73,9 +74,8 @@ class LayerSpec:
 
     def flops(self, graph: RelationalGraph | None, message: MessageFactory | None = None) -> int:
         """Multiply-adds of one image over the edges of a graph; None counts the dense layer."""
-        if self.kind == "squeeze":  # with the biases, as in the paper's code
-            outside, between = self.in_channels, self.out_channels
-            return 2 * outside * between + outside + between
+        if self.kind == "squeeze":
+            return squeeze_flops(self.in_channels, self.out_channels)
         if self.relational and graph is not None and message not in LINEAR:
             kernel_size = self.kernel_size if self.kind == "conv" else None
             channels = (self.in_channels, self.out_channels)
@@ -144,13 +144,13 @@ class Maker:
 
     Args:
         plan: The layers.
-        graph: The graph of all rounds; None makes ordinary layers.
+        graph: The graph of all rounds, or graphs by name of layer; None makes ordinary layers.
         message, aggr, execution: See :class:`relmp.Round`.
         init: See :data:`relmp.models.initial.Init`.
     """
 
     plan: Plan
-    graph: RelationalGraph | None
+    graph: Graphs
     message: MessageFactory
     aggr: Aggr
     execution: str
@@ -159,6 +159,7 @@ class Maker:
 
     def __post_init__(self) -> None:
         self.init = check_init(self.init)
+        self.graphs = plan_graphs(self.graph, self.plan)
 
     def __call__(self, name: str, update: Sequence[nn.Module] = ()) -> nn.Module:
         """The layer of this name; a round, or what stands in its place, followed by ``update``.
@@ -170,8 +171,9 @@ class Maker:
         spec = self.plan[name]
         if name in self.made:
             raise KeyError(f"Layer '{name}' is asked for twice.")
-        if spec.relational and self.graph is not None:
-            layer: nn.Module = self._round(name, spec, self.graph, update)
+        graph = self.graphs.get(name)
+        if graph is not None:
+            layer: nn.Module = self._round(name, spec, graph, update)
         else:
             layer = ordinary_layer(spec)
             if spec.relational:
@@ -190,7 +192,7 @@ class Maker:
         return self(name, [self.norm(name), *([] if activation is None else [activation()])])
 
     def finish(self, model: nn.Module) -> None:
-        """See that every layer was asked for, and draw what ``init`` draws otherwise.
+        """See that every layer was asked for, and draw the weights as ``init`` says.
 
         Raises:
             KeyError: If one was not.
@@ -199,7 +201,9 @@ class Maker:
         if missing:
             raise KeyError(f"Layer '{missing[0]}' of the plan was not asked for.")
         inner = [self.made[name] for name, spec in self.plan.items() if spec.relational]
-        draw_weights(model, inner, self.init)
+        # As ever, a network of vectors draws the linear layers inside its rounds, too.
+        vectors = all(spec.kind == "linear" for spec in self.plan.values())
+        draw_weights(model, inner, self.init, within_rounds=vectors)
 
     def _round(
         self, name: str, spec: LayerSpec, graph: RelationalGraph, update: Sequence[nn.Module]
@@ -247,6 +251,7 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
+        self.channels, self.squeezed = channels, squeezed
         self.scale = nn.Sequential(
             nn.Conv2d(channels, squeezed, 1), nn.SiLU(), nn.Conv2d(squeezed, channels, 1)
         )
@@ -255,8 +260,13 @@ class SqueezeExcitation(nn.Module):
         return x * self.scale(x.mean((2, 3), keepdim=True)).sigmoid()
 
     def flops(self) -> int:
-        """Multiply-adds of one image, with the biases, as in the paper's code."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Multiply-adds of one image."""
+        return squeeze_flops(self.channels, self.squeezed)
+
+
+def squeeze_flops(channels: int, squeezed: int) -> int:
+    """Multiply-adds of squeeze and excitation, with the biases, as in the paper's code."""
+    return 2 * channels * squeezed + channels + squeezed
 
 
 @contextmanager
@@ -299,16 +309,26 @@ def check_images(x: Tensor, plan: Plan) -> None:
         size = halved(name, size)
 
 
-def check_widths(graph: RelationalGraph | None, plan: Plan) -> None:
+def plan_graphs(graph: Graphs, plan: Plan) -> dict[str, RelationalGraph | None]:
+    """The graph of every relational layer.
+
+    Raises:
+        ValueError: If a pattern fits none.
+    """
+    return graph_of_each(graph, [name for name, spec in plan.items() if spec.relational])
+
+
+def check_widths(graph: Graphs, plan: Plan) -> None:
     """See that every round has a channel for every node.
 
     Raises:
         ValueError: If one has not; it names the layer.
     """
-    for name, layer in plan.items():
-        if graph is not None and layer.relational:
+    for name, own in plan_graphs(graph, plan).items():
+        if own is not None:
             with layer_errors(name):
-                ChannelPartition(graph.num_nodes, min(layer.in_channels, layer.out_channels))
+                channels = min(plan[name].in_channels, plan[name].out_channels)
+                ChannelPartition(own.num_nodes, channels)
 
 
 def _block(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the convolutional models share: their options, their stem, their weights and widths."""
+"""What the convolutional models share: their options, their stem and widths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Protocol
 from torch import nn
 
 from relmp.models.architecture import Drawing, Maker, Widths
-from relmp.rounds import Round
 
 
 class ConvMessageFactory(Protocol):
@@ -37,25 +36,6 @@ def make_stem(make: Maker, activation: type[nn.Module] = nn.ReLU) -> nn.Sequenti
     """The stem as drawn, with batch norm and an activation behind its convolution."""
     stem = nn.Sequential(make("stem.0"), make.norm("stem.0"), activation())
     return stem.append(make("stem.3")) if "stem.3" in make.plan else stem
-
-
-def initialise(model: nn.Module) -> None:
-    r"""Draw the weights outside of rounds as the paper does; rounds have drawn theirs.
-
-    Convolutions from :math:`N(0, 2 / (k^2 C_{out}))`, linear layers from
-    :math:`N(0, 0.01^2)` with bias zero.
-    """
-    inside = {id(m) for r in model.modules() if isinstance(r, Round) for m in r.modules()}
-    for module in model.modules():
-        if id(module) in inside:
-            continue
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
-            nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 def stage_widths(width: int | Sequence[int] | None, baseline: Widths) -> Widths:

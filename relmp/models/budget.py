@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from relmp.checks import check_whole
 from relmp.graphs import RelationalGraph, create_graph
-from relmp.models.architecture import Plan, Widths, check_widths
+from relmp.graphs.layers.mapping import Graphs, LayerGraphs, as_graphs
+from relmp.models.architecture import Plan, Widths, check_widths, plan_graphs
 from relmp.models.blocks import stage_widths
 from relmp.models.factory import (
-    MAX_CHANNELS,
     check_channels,
     check_options,
     create_model,
@@ -25,12 +24,14 @@ from relmp.models.own.build import Builder, input_options
 from relmp.models.own.widths import (
     NoWidthError,
     as_option,
+    as_shape,
     built_costs,
     match_widths,
     require_effect,
     start_widths,
     width_option,
 )
+from relmp.models.recurrent.layer import RelationalRNN
 from relmp.rounds import Round, resolve_message
 from relmp.rounds.round import MessageFactory
 
@@ -46,6 +47,8 @@ class Classifier(nn.Module, ABC):
     WIDTH_RESCALES: ClassVar[int]
     """How often the published search rescales: 15 for small images, 9 for large ones."""
 
+    layers: Plan
+    """All layers by name."""
     input_shape: tuple[int, ...]
     """Shape of the images that the model is usually given, ``(C, H, W)`` or ``(C,)``."""
 
@@ -60,14 +63,14 @@ class Classifier(nn.Module, ABC):
         return {"in_channels": input_shape[0]}
 
     @classmethod
-    def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
+    def match_options(cls, graph: Graphs, width: int) -> dict[str, Any]:
         """Defaults of the options where a model is matched to a baseline of this first width."""
         return {}
 
     @classmethod
     def flops(
         cls,
-        graph: RelationalGraph | None,
+        graph: Graphs,
         widths: Widths,
         *,
         message: MessageFactory | None = None,
@@ -78,7 +81,20 @@ class Classifier(nn.Module, ABC):
         Raises:
             NotImplementedError: If the message does not say what it costs.
         """
-        return sum(layer.flops(graph, message) for layer in cls.plan(widths, **options).values())
+        plan = cls.plan(widths, **options)
+        graphs = plan_graphs(graph, plan)
+        return sum(layer.flops(graphs.get(name), message) for name, layer in plan.items())
+
+    @property
+    def graphs(self) -> dict[str, RelationalGraph]:
+        """The graph of every round, as it is now, by name of the layer."""
+        return round_graphs(self)
+
+
+def round_graphs(model: nn.Module) -> dict[str, RelationalGraph]:
+    """The graph of every round of a model, as it is now, by name of the layer."""
+    rounds = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, Round))
+    return {name: layer.graph for name, layer in rounds}
 
 
 BUILT_RESCALES = 15
@@ -123,7 +139,7 @@ def count_parameters(model: nn.Module) -> int:
 
 def match_flops(
     name: str | Builder,
-    graph: RelationalGraph,
+    graph: Graphs,
     *,
     num_classes: int = 10,
     width: int | Sequence[int] | None = None,
@@ -136,7 +152,8 @@ def match_flops(
     Args:
         name: A model, as of :func:`create_model`. One that does not list what its layers cost is
             built at several values of its ``width`` (or ``width_mult``), and counted.
-        graph: The graph of all inner layers.
+        graph: The graph of all inner layers, or graphs by name of layer, as
+            :func:`create_model`.
         num_classes: Number of classes.
         width: Width of the complete-graph model, the budget: channels of its first relational
             stage, or of all of them; the paper's by default.
@@ -161,7 +178,7 @@ def match_flops(
 def matched_options(
     name: str | Builder,
     *,
-    graph: RelationalGraph | None,
+    graph: Graphs,
     num_classes: int,
     width: int | Sequence[int] | None = None,
     input_shape: Sequence[int] | None = None,
@@ -173,9 +190,12 @@ def matched_options(
         ValueError: As :func:`match_flops`.
     """
     name, cls = named_builder(name)
+    graph = as_graphs(graph)
     check_channels({**options, "width": width})
     if not (isinstance(cls, type) and issubclass(cls, Classifier)):
         maker: Builder = cls  # type: ignore[assignment]
+        if isinstance(graph, LayerGraphs):
+            raise ValueError(f"Model '{name}' takes one graph, not graphs by name of layer.")
         return _built_options(name, maker, graph, num_classes, width, input_shape, options)
     baseline = stage_widths(width, cls.BASELINE_WIDTHS)
     if input_shape is not None:
@@ -258,25 +278,12 @@ def _built_options(
     return options | {option: as_option(option, widths)}
 
 
-def as_shape(value: Any) -> tuple[int, ...]:
-    """The shape of an image, also from one number.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    shape = (value,) if isinstance(value, int) else value
-    if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
-        raise ValueError(f"input_shape is (C, H, W) or (C,), but is {value!r}.")
-    for size in shape:
-        check_whole("input_shape", size, 1, MAX_CHANNELS)
-    return tuple(shape)
-
-
 def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[..., None]) -> None:
     """Run an image of zeros through a model in evaluation mode, and call ``hook`` for the layers.
 
     These are rounds, linear and convolutional layers, and those that say themselves what they
-    cost; a layer inside another is part of it. ``hook`` gets the layer, its inputs and output.
+    cost; a layer inside another is part of it. ``hook`` gets the layer, its inputs and output, of
+    several the first.
 
     Raises:
         ValueError: If the model does not take such an image.
@@ -284,11 +291,15 @@ def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[.
     if not isinstance(model, nn.Module):
         raise ValueError(f"A model is needed, but {model!r} was given.")
     modes = {module: module.training for module in model.modules()}
+
+    def tell(module: nn.Module, inputs: Any, output: Any) -> None:
+        hook(module, inputs, output[0] if isinstance(output, tuple) else output)
+
     inside: set[nn.Module] = set()
     handles = []
     for module in model.modules():
         if module not in inside and _counts(module):
-            handles.append(module.register_forward_hook(hook))
+            handles.append(module.register_forward_hook(tell))
             inside.update(module.modules())
     like = next(model.parameters(), torch.empty(0))
     model.eval()
@@ -319,6 +330,8 @@ def layer_flops(module: nn.Module, output: Tensor) -> int:
     """Multiply-adds of one layer for one image, once its output is known."""
     if isinstance(module, Round):
         return module.flops(output[0].numel() // module.out_channels)
+    if isinstance(module, RelationalRNN):
+        return module.flops(output.numel() // module.hidden_size)
     if getattr(module, "counts_flops", False):  # it says itself
         count: Any = module.flops
         return int(count())

@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs
 from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     draw_stem,
-    initialise,
     make_stem,
     stage_widths,
 )
@@ -42,7 +41,8 @@ class CNN(Classifier):
     The first round of a stage has stride 2. No convolution has a bias.
 
     Args:
-        graph: The graph of all rounds; None for the ordinary dense network.
+        graph: The graph of all rounds, or graphs by name of layer; None for the ordinary
+            dense network.
         num_classes: Number of classes.
         in_channels: Channels of the images.
         width: Channels of the first stage, the others in proportion; or of every stage.
@@ -74,7 +74,7 @@ class CNN(Classifier):
 
     def __init__(
         self,
-        graph: RelationalGraph | None = None,
+        graph: Graphs = None,
         num_classes: int = 10,
         *,
         in_channels: int = 3,
@@ -98,7 +98,6 @@ class CNN(Classifier):
             rounds = [make.round(f"stages.{number}.{depth}") for depth in range(self.DEPTH)]
             self.stages.append(nn.Sequential(*rounds))
         self.head = make("head")
-        initialise(self)
         make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,13 +8,14 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import as_graphs, graph_of_each
 from relmp.models.architecture import layer_errors
 from relmp.rounds import (
     RelationalConv2d,
@@ -35,7 +36,7 @@ _FUSED_NAME = re.compile(r"(^|[._])(qkv|q_k_v|in_proj|Wqkv|c_attn)(_proj)?$")
 
 def relationalize(
     model: nn.Module,
-    graph: RelationalGraph,
+    graph: RelationalGraph | Mapping[str, RelationalGraph | None],
     *,
     skip: str | Sequence[str] = (),
     keep_weights: bool = False,
@@ -60,7 +61,8 @@ def relationalize(
 
     Args:
         model: Any module; it is left as it is.
-        graph: The graph of all relational layers.
+        graph: The graph of all relational layers, or a mapping from names of layers, or patterns,
+            to graphs; layers that are not named stay dense.
         skip: Names of layers that stay dense, or patterns such as ``"layer4.*"``.
         keep_weights: Whether biases and the weights that lie on edges are kept; otherwise
             the new layers are drawn anew.
@@ -70,7 +72,7 @@ def relationalize(
     Raises:
         ValueError: If no layer can become relational, or a pattern of ``skip`` fits none.
     """
-    reasons = dense_reasons(model, graph, skip=skip)
+    reasons, graphs = dense_reasons(model, graph, skip=skip), _graphs_of(model, graph)
     chosen = [name for name, reason in reasons.items() if reason is None]
     if not chosen:
         why = "; ".join(f"'{name}': {reason}" for name, reason in reasons.items())
@@ -80,8 +82,10 @@ def relationalize(
         )
     twin = copy.deepcopy(model)
     modules = dict(twin.named_modules())
-    new = {id(modules[name]): _relational(name, modules[name], graph, keep_weights, message, aggr)
-           for name in chosen}  # fmt: skip
+    options = (keep_weights, message, aggr)
+    new = {}
+    for name in chosen:
+        new[id(modules[name])] = _relational(name, modules[name], graphs[name], *options)
     _replace(twin, new)
     _forget_config(twin)
     twin.kept_dense = {  # type: ignore[assignment]
@@ -115,14 +119,18 @@ def to_dense(model: nn.Module) -> nn.Module:
 
 
 def dense_reasons(
-    model: nn.Module, graph: RelationalGraph, *, skip: str | Sequence[str] = ()
+    model: nn.Module,
+    graph: RelationalGraph | Mapping[str, RelationalGraph | None],
+    *,
+    skip: str | Sequence[str] = (),
 ) -> dict[str, str | None]:
     """Why each linear or convolutional layer stays dense; None where it becomes relational.
 
     Raises:
-        ValueError: If a pattern of ``skip`` fits no layer.
+        ValueError: If a pattern of ``skip``, or of a mapping to graphs, fits no layer.
     """
-    layers, patterns = dict(_layers(model)), [skip] if isinstance(skip, str) else skip
+    layers, patterns = dict(ordinary_layers(model)), [skip] if isinstance(skip, str) else skip
+    graphs = _graphs_of(model, graph)
     for pattern in patterns:
         if not fnmatch.filter(layers, pattern):
             raise ValueError(
@@ -139,12 +147,20 @@ def dense_reasons(
             reasons[name] = "last layer"
         elif any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
             reasons[name] = "skipped as asked"
+        elif (own := graphs[name]) is None:
+            reasons[name] = "no graph given"
         else:
-            reasons[name] = _reason_in_use(model, name, shared) or _reason_of_kind(layer, graph)
+            reasons[name] = _reason_in_use(model, name, shared) or _reason_of_kind(layer, own)
     return reasons
 
 
-def _layers(model: nn.Module) -> Iterator[tuple[str, Layer]]:
+def _graphs_of(
+    model: nn.Module, graph: RelationalGraph | Mapping[str, RelationalGraph | None]
+) -> dict[str, Any]:
+    return graph_of_each(as_graphs(graph), [name for name, _ in ordinary_layers(model)])
+
+
+def ordinary_layers(model: nn.Module) -> Iterator[tuple[str, Layer]]:
     """Linear and convolutional layers, those inside rounds left out."""
     inside: set[nn.Module] = set()
     for name, module in model.named_modules():

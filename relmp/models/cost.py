@@ -13,7 +13,7 @@ from relmp.rounds.round import MessageFactory
 
 @lru_cache(maxsize=1024)
 def round_flops(graph: RelationalGraph | None, in_channels: int, out_channels: int) -> int:
-    """Multiply-adds of a linear round for one position; None counts the dense layer.
+    """Multiply-adds of a round of linear messages for one position; None counts the dense layer.
 
     A round with fewer channels m than nodes cannot be built, but a search for widths may pass
     through one. It is counted over a WS-flex graph of m nodes with the same ``k / n``, ``p``
@@ -41,10 +41,10 @@ def other_round_flops(
     kernel_size: int | None,
     pixels: int,
 ) -> int:
-    """Multiply-adds of a round with messages that are not linear.
+    """Multiply-adds of a round whose messages are not ``"linear"``: they say what they cost.
 
     A search for widths may pass through a round with fewer channels than nodes, which cannot
-    be built; it is counted as a linear one.
+    be built; it is counted as one of linear messages.
     """
     if min(in_channels, out_channels) < graph.num_nodes:
         return round_flops(graph, in_channels, out_channels) * (kernel_size or 1) ** 2 * pixels

@@ -7,11 +7,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor, nn
 
-from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs, as_graphs
 from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
-    initialise,
     make_stem,
     stage_widths,
 )
@@ -73,7 +72,8 @@ class EfficientNetB0(Classifier):
     width is matched to; so over the complete graph they are not the baseline.
 
     Args:
-        graph: The graph of all rounds; None for the ordinary dense network.
+        graph: The graph of all rounds, or graphs by name of layer; None for the ordinary
+            dense network.
         num_classes: Number of classes.
         in_channels: Channels of the images.
         width: Channels of the first stage, the others in proportion; or of every stage.
@@ -109,7 +109,7 @@ class EfficientNetB0(Classifier):
 
     def __init__(
         self,
-        graph: RelationalGraph | None = None,
+        graph: Graphs = None,
         num_classes: int = 10,
         *,
         in_channels: int = 3,
@@ -136,7 +136,6 @@ class EfficientNetB0(Classifier):
             self.stages.append(nn.Sequential(*blocks))
         self.top = nn.Sequential(make("top.0"), make.norm("top.0"), nn.SiLU())
         self.head = make("head")
-        initialise(self)
         make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,9 +143,10 @@ class EfficientNetB0(Classifier):
         return self.head(self.top(self.stages(self.stem(x))).mean((2, 3)))
 
     @classmethod
-    def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
+    def match_options(cls, graph: Graphs, width: int) -> dict[str, Any]:
         """The complete graph stands for the baseline, so it expands as the baseline does."""
-        return {"expand_by": "input"} if graph is not None and graph.is_complete else {}
+        graphs = as_graphs(graph)
+        return {"expand_by": "input"} if graphs is not None and graphs.is_complete else {}
 
     @classmethod
     def plan(
@@ -185,12 +185,12 @@ class EfficientNetB0(Classifier):
         drawing.conv(f"{name}.project", out, relational=True)
 
     @classmethod
-    def flops(cls, graph: RelationalGraph | None, widths: Widths, **options: Any) -> int:
+    def flops(cls, graph: Graphs, widths: Widths, **options: Any) -> int:
         expand_by = _expand_by(options.pop("expand_by", None), graph)
         return super().flops(graph, widths, expand_by=expand_by, **options)
 
 
-def _expand_by(given: ExpandBy | None, graph: RelationalGraph | None) -> ExpandBy:
+def _expand_by(given: ExpandBy | None, graph: Graphs) -> ExpandBy:
     """What blocks expand by.
 
     Raises:

@@ -12,11 +12,12 @@ from torch import nn
 from relmp.checks import check_whole
 from relmp.fingerprint import code_fingerprint
 from relmp.graphs import RelationalGraph
-from relmp.graphs.relational_graph import require_graph
-from relmp.graphs.serialise import graph_from_dict, graph_to_dict
+from relmp.graphs.layers.mapping import Graphs, LayerGraphs, as_graphs
+from relmp.graphs.serialise import graph_to_dict, graphs_from_dict
 from relmp.models.own.build import Builder, build, option_names, require_builder
-from relmp.registry import OpenRegistry
-from relmp.rounds.names import is_known, message_text, resolve_message
+from relmp.registry import OpenRegistry, parse_call
+from relmp.rounds.aggregation import aggregation_code, aggregation_text, foreign_aggregations
+from relmp.rounds.names import MESSAGES, message_text, resolve_message
 
 MAX_CHANNELS = 2**20
 """So many channels, features or classes may a layer have."""
@@ -29,10 +30,13 @@ class ModelConfig:
     """Everything that decides what :func:`create_model` builds; a model has it as ``config``."""
 
     name: str
-    graph: RelationalGraph | None = None
+    graph: RelationalGraph | LayerGraphs | None = None
     num_classes: int = 10
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "graph", as_graphs(self.graph))
 
     def create(self, builder: Builder | None = None) -> nn.Module:
         """Build the model, by ``builder`` where what its name stands for is not to be imported.
@@ -54,7 +58,7 @@ class ModelConfig:
         return self.name.startswith(f"{GIVEN}:")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a message class is written as ``module:name``.
+        """Plain values for JSON; messages and aggregations are written as text.
 
         Raises:
             ValueError: If the model or an option is an object that cannot be written down.
@@ -96,14 +100,16 @@ class ModelConfig:
         graph, options = values["graph"], dict(values["options"])
         if isinstance(options.get("message"), str):
             options["message"] = message_text(options["message"])
-        graph = None if graph is None else graph_from_dict(graph)
+        graph = None if graph is None else graphs_from_dict(graph)
         return cls(**{**values, "graph": graph, "options": options})
 
     @property
     def foreign(self) -> list[str]:
         """What building this model would import that is neither registered nor installed."""
+        found = list(foreign_aggregations(self.options.get("aggr")))
         message, of = self.options.get("message"), self.options.get("of")
-        found = [message] if isinstance(message, str) and not is_known(message) else []
+        if isinstance(message, str) and not MESSAGES.is_known(parse_call(message)[0]):
+            found.append(message)
         models = [name for name in (self.name, of) if isinstance(name, str)]
         return [name for name in models if MODELS.is_foreign(name) or self._fetches(name)] + found
 
@@ -117,20 +123,23 @@ class ModelConfig:
         """Fingerprints of the user's own code that the model runs, by what it is."""
         if self.is_given:
             return {}
-        parts: dict[str, Any] = {"model": MODELS[self.name]}
+        parts: dict[str, list[Any]] = {"model": [MODELS[self.name]]}
         if MODELS.is_foreign(str(self.options.get("of", ""))):
-            parts["of"] = MODELS[str(self.options["of"])]
+            parts["of"] = [MODELS[str(self.options["of"])]]
         if "message" in self.options:
-            parts["message"] = resolve_message(self.options["message"])
-        if isinstance(self.options.get("aggr"), type):
-            parts["aggr"] = self.options["aggr"]
-        found = {name: code_fingerprint(part) for name, part in parts.items()}
-        return {name: text for name, text in found.items() if text is not None}
+            parts["message"] = [resolve_message(self.options["message"])]
+        if "aggr" in self.options:
+            parts["aggr"] = list(aggregation_code(aggregation_text(self.options["aggr"])))
+        found = {name: map(code_fingerprint, some) for name, some in parts.items()}
+        joined = {name: " ".join(filter(None, some)) for name, some in found.items()}
+        return {name: text for name, text in joined.items() if text}
 
 
 def _plain(key: str, value: Any) -> object:
     if key == "message":
         return message_text(value)
+    if key == "aggr":
+        return aggregation_text(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
@@ -138,9 +147,8 @@ def _plain(key: str, value: Any) -> object:
     if isinstance(value, type) and "<locals>" not in value.__qualname__:
         return f"{value.__module__}:{value.__qualname__}"
     raise ValueError(
-        f"Option {key}={value!r} cannot be written to a configuration; give a name, with "
-        f'arguments where it takes any (aggr="softmax(learn=True)"), or a class that can be '
-        f"imported."
+        f"Option {key}={value!r} cannot be written to a configuration; give a number, a word, or a "
+        f"class that can be imported."
     )
 
 
@@ -156,7 +164,7 @@ GIVEN = "given"
 
 def create_model(
     name: str | Builder,
-    graph: RelationalGraph | None = None,
+    graph: Graphs = None,
     *,
     num_classes: int = 10,
     seed: int = 0,
@@ -170,7 +178,9 @@ def create_model(
         name: A registered model (:func:`relmp.list_models`); one of torchvision or timm, made
             relational (``"torchvision:resnet18"``); or your own: a class or function
             ``(graph, num_classes, width=...)``, also as ``"package.module:Name"``.
-        graph: The graph of all inner layers; None builds the ordinary dense network.
+        graph: The graph of all inner layers, or a mapping from names of layers, or patterns
+            (``{"stages.0.*": graph}``), to graphs, where those that are not named are ordinary;
+            None builds the ordinary dense network.
         num_classes: Number of classes.
         seed: Decides the initial weights. No global random state is read or changed.
         **options: The model's own arguments; see its class. ``message`` may also be
@@ -182,8 +192,7 @@ def create_model(
     """
     name, cls = named_builder(name)
     check_options(name, cls, options)
-    if graph is not None:
-        require_graph(graph)
+    graph = as_graphs(graph)
     check_whole("num_classes", num_classes, 1, MAX_CHANNELS)
     check_whole("seed", seed, 0, 2**63 - 1)
     check_channels(options)

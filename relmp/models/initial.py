@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from functools import partial
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -11,14 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relmp.checks import did_you_mean
-from relmp.rounds import Round, initialise_by_degree
+from relmp.rounds import LinearMessage, Round, initialise_by_degree
 from relmp.rounds.message import as_message
 
 Init: TypeAlias = Literal["paper", "degree", "fan_in"]
 """How the weights of a model start:
 
-- ``"paper"``: as in the paper. Linear layers and rounds from :math:`N(0, 0.01^2)`, convolutions
-  from :math:`N(0, 2 / (k^2 C_{out} \\cdot density))`. Other messages draw their own.
+- ``"paper"``: as in the paper. Linear layers and rounds of linear messages from
+  :math:`N(0, 0.01^2)`, convolutions from :math:`N(0, 2 / (k^2 C_{out} \\cdot density))`. Other
+  messages draw their own so that activations keep their variance: in an MLP of 64 nodes with 5
+  channels each, weights of deviation 0.27 behind gates against 0.01 of linear messages. So a
+  comparison of messages compares initial scales as well; ``"degree"`` starts all of them alike.
 - ``"degree"``: rounds so that activations keep their mean square whatever a node hears
   (:func:`relmp.initialise_by_degree`); the rest as in the paper.
 - ``"fan_in"``: all weights with the variance :math:`1 / (3\\, fan)` of PyTorch's layers, where fan
@@ -49,20 +53,25 @@ def check_init(init: str) -> Init:
     )
 
 
-def draw_weights(model: nn.Module, inner: Iterable[nn.Module], init: Init) -> None:
-    """Draw weights as ``init`` says, where that is not what the model has drawn already.
+def draw_weights(
+    model: nn.Module, inner: Iterable[nn.Module], init: Init, *, within_rounds: bool = False
+) -> None:
+    """Draw weights as ``init`` says.
 
     Args:
-        model: The model, as the paper draws it.
+        model: The model; its rounds have drawn their weights.
         inner: Its rounds, or what stands in their place where there is no graph: sequences of a
             dense layer and what follows.
         init: How.
+        within_rounds: Whether ``"paper"`` draws linear layers inside rounds (of messages and
+            aggregations), too.
     """
+    inside = {id(m) for r in model.modules() if isinstance(r, Round) for m in r.modules()}
+    _draw_as_in_the_paper(model, set() if within_rounds else inside)
     if init == "paper":
         return
     layers = list(inner)
     if init == "fan_in":
-        inside = {id(m) for r in model.modules() if isinstance(r, Round) for m in r.modules()}
         for module in model.modules():
             if isinstance(module, nn.Linear | nn.Conv2d) and id(module) not in inside:
                 module.reset_parameters()
@@ -78,6 +87,22 @@ def draw_weights(model: nn.Module, inner: Iterable[nn.Module], init: Init) -> No
             weight = next(layer.parameters())
             gain = _GAINS.get(type(last), 1.0)
             nn.init.normal_(weight, std=gain / weight[0].numel() ** 0.5)
+
+
+def _draw_as_in_the_paper(model: nn.Module, skipped: Container[int]) -> None:
+    draw = partial(nn.init.normal_, std=0.01)
+    for module in model.modules():
+        if isinstance(module, Round) and isinstance(module.message_module, LinearMessage):
+            module.message_module.initialise(module.edges, draw)
+        elif id(module) in skipped:
+            continue
+        elif isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
+            nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+        elif isinstance(module, nn.Linear):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _draw_by_fan_in(layer: Round) -> None:

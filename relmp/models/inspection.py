@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from relmp.models.budget import Classifier, layer_flops, run_one_image
-from relmp.rounds import Conv2dMessage, Round
-from relmp.rounds.execution import EXECUTIONS, MESSAGE_PASSING
+from relmp.models.own.widths import as_shape
+from relmp.models.recurrent.layer import RelationalRNN
+from relmp.rounds import Round
+from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
+from relmp.rounds.geometry import Images
 
 COLUMNS = (
     "layer", "kind", "nodes", "sizes", "edges", "density", "parameters", "flops",
@@ -33,9 +37,33 @@ class Summary:
             (why a layer stays dense, where that is known, or which parts a
             fused layer is relational across). Layers that are no rounds have
             empty places.
+        dense_flops: Multiply-adds of one image as if every round were dense (f_D); None where a
+            message does not say what it costs.
     """
 
     frame: pd.DataFrame
+    dense_flops: int | None = None
+
+    def training(self, every: int = 100) -> dict[str, float]:
+        r"""Multiply-adds of training an image: ``"sparse"`` in an ordinary step,
+        :math:`3 f_S`; ``"dense"`` in one that looks at absent edges, :math:`2 f_S + f_D`; and the
+        mean of RigL, :math:`(3 f_S \Delta T + 2 f_S + f_D) / (\Delta T + 1)`.
+
+        Args:
+            every: Steps from one rewiring to the next, :math:`\Delta T`.
+
+        Raises:
+            ValueError: If a message does not say what it costs.
+
+        Reference:
+            Evci et al., *Rigging the Lottery*, ICML 2020, appendix H.
+        """
+        if self.dense_flops is None:
+            raise ValueError("A message does not say what it costs, so training has no FLOPs.")
+        sparse, dense = 3 * int(self.frame["flops"].sum()), self.dense_flops
+        watched = sparse * 2 // 3 + dense
+        mean = (sparse * every + watched) / (every + 1)
+        return {"sparse": sparse, "dense": watched, "rigl": mean}
 
     def __str__(self) -> str:
         shown = self.frame.astype(object).where(self.frame.notna(), "")
@@ -48,6 +76,13 @@ class Summary:
         )
         if unknown := int(self.frame["flops"].isna().sum()):
             total += f", not counting {unknown} whose message does not say what it costs"
+        if self.dense_flops is not None:
+            costs = {name: f"{round(value):,}" for name, value in self.training().items()}
+            total += (
+                f"\nTraining: {costs['sparse']} FLOPs an image (3 f_S); {costs['dense']} where "
+                f"absent edges are looked at (2 f_S + f_D); with one such step in 101, "
+                f"{costs['rigl']}"
+            )
         return f"{shown.to_string(index=False)}\n{total}"
 
     def _repr_html_(self) -> str:
@@ -86,7 +121,38 @@ def summary(model: nn.Module, input_shape: Sequence[int] | None = None) -> Summa
     run_one_image(model, input_shape, record)
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     counts = ["nodes", "edges", "flops", "message_bytes"]
-    return Summary(frame.astype(dict.fromkeys(counts, "Int64")))
+    known = bool(frame["flops"].notna().all())
+    dense = training_flops(model, input_shape)[1] if known else None
+    return Summary(frame.astype(dict.fromkeys(counts, "Int64")), dense)
+
+
+def training_flops(model: nn.Module, input_shape: Sequence[int]) -> tuple[int, int]:
+    """Multiply-adds of one image forward: over the edges that there are (f_S), and as if every
+    round were dense (f_D).
+
+    A step of training costs 3 f_S an image, one that looks at the gradient of absent edges
+    2 f_S + f_D.
+
+    Args:
+        model: Any module.
+        input_shape: Shape of one image, ``(C, H, W)`` or ``(C,)``.
+    """
+    sparse = dense = 0
+
+    def count(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal sparse, dense
+        cost = layer_flops(module, output)
+        sparse += cost
+        dense += max(cost, _dense_flops(module, output)) if isinstance(module, Round) else cost
+
+    run_one_image(model, as_shape(input_shape), count)
+    return sparse, dense
+
+
+def _dense_flops(layer: Round, output: Tensor) -> int:
+    geometry = getattr(layer.message_module, "geometry", None)
+    taps = math.prod(geometry.kernel) if geometry is not None else 1
+    return layer.in_channels * taps * output[0].numel()
 
 
 def _row(module: nn.Module, x: Tensor, output: Tensor) -> dict[str, Any]:
@@ -99,6 +165,8 @@ def _row(module: nn.Module, x: Tensor, output: Tensor) -> dict[str, Any]:
         row["flops"] = layer_flops(module, output)
     except NotImplementedError:
         row["flops"] = None  # a message that does not say what it costs
+    if isinstance(module, RelationalRNN):
+        row |= {"parameters": module.num_parameters(), "execution": module.execution}
     if not isinstance(module, Round):
         return row
     graph, ins, outs = module.graph, module.in_partition, module.out_partition
@@ -159,7 +227,7 @@ def _differences(layer: Round, seed: int) -> Iterator[tuple[str, float]]:
     """Every execution that a round has, and its largest difference from message passing."""
     twin = copy.deepcopy(layer).double().eval().requires_grad_()
     twin.update_module = None  # the same along all executions
-    executions = [name for name in EXECUTIONS if name != "auto" and _has_execution(twin, name)]
+    executions = possible_executions(twin)
     if executions == [MESSAGE_PASSING]:
         yield MESSAGE_PASSING, 0.0  # nothing to compare it with
         return
@@ -179,18 +247,11 @@ def _differences(layer: Round, seed: int) -> Iterator[tuple[str, float]]:
         yield execution, max(_distance(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def _has_execution(layer: Round, execution: str) -> bool:
-    try:
-        layer.set_execution(execution)
-    except ValueError:
-        return False
-    return True
-
-
 def _random_input(layer: Round, seed: int) -> Tensor:
     shape: tuple[int, ...] = (3, layer.in_channels)
-    if isinstance(layer.message_module, Conv2dMessage):
-        reach = zip(layer.message_module.kernel_size, layer.message_module.dilation, strict=True)
+    geometry = layer.message_module.geometry
+    if isinstance(geometry, Images):
+        reach = zip(geometry.kernel, geometry.dilation, strict=True)
         shape += tuple(dilation * (size - 1) + 4 for size, dilation in reach)
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(shape, generator=generator, dtype=torch.float64)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs
 from relmp.models.architecture import Drawing, Maker, Plan, Widths
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
-from relmp.models.initial import Init, check_init, draw_weights
-from relmp.rounds import LinearMessage, Round
+from relmp.models.initial import Init
+from relmp.rounds import LinearMessage
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
 
@@ -33,11 +32,12 @@ class MLP(Classifier):
           | head    Linear with bias                  dense
         scores [B, num_classes]
 
-    Only the head has a bias. All weights are drawn from :math:`N(0, 0.01^2)`, as in the paper,
-    or as ``init`` says.
+    Only the head has a bias. With ``init="paper"`` and linear messages all weights are drawn from
+    :math:`N(0, 0.01^2)`.
 
     Args:
-        graph: The graph of all three rounds; None for the ordinary dense network.
+        graph: The graph of all three rounds, or graphs by name of layer; None for the ordinary
+            dense network.
         num_classes: Number of classes.
         in_features: Numbers in one image (channels x height x width).
         width: Channels of the rounds.
@@ -64,7 +64,7 @@ class MLP(Classifier):
 
     def __init__(
         self,
-        graph: RelationalGraph | None = None,
+        graph: Graphs = None,
         num_classes: int = 10,
         *,
         in_features: int = 3072,
@@ -76,32 +76,18 @@ class MLP(Classifier):
         init: Init = "paper",
     ) -> None:
         super().__init__()
-        self.init = check_init(init)
         self.input_shape = (in_features,)
         self.widths = (width,)
-        plan = self.plan(
+        self.layers = self.plan(
             self.widths, num_classes=num_classes, in_features=in_features,
             stem_width=width if stem_width is None else stem_width,
         )  # fmt: skip
-        make = Maker(plan, graph, message, aggr, execution)
+        make = Maker(self.layers, graph, message, aggr, execution, init)
         self.stem = nn.Sequential(make("stem.0"), make.norm("stem.0"), nn.ReLU())
         rounds = [make.round(f"rounds.{number}") for number in range(self.NUM_ROUNDS)]
         self.rounds = nn.Sequential(*rounds)
         self.head = make("head")
         make.finish(self)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw all weights anew, as ``init`` says."""
-        draw = partial(nn.init.normal_, std=0.01)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                draw(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, Round) and isinstance(module.message_module, LinearMessage):
-                module.message_module.initialise(module.edges, draw)
-        draw_weights(self, self.rounds, self.init)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.rounds(self.stem(x.flatten(1))))
@@ -111,7 +97,7 @@ class MLP(Classifier):
         return {"in_features": math.prod(input_shape)}
 
     @classmethod
-    def match_options(cls, graph: RelationalGraph | None, width: int) -> dict[str, Any]:
+    def match_options(cls, graph: Graphs, width: int) -> dict[str, Any]:
         """The stem stays as wide as the baseline's."""
         return {"stem_width": width}
 

@@ -10,12 +10,11 @@ from typing import Any, ClassVar, TypeAlias
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs
 from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     draw_stem,
-    initialise,
     make_stem,
     stage_widths,
 )
@@ -27,7 +26,7 @@ from relmp.rounds.aggregation import Aggr
 
 
 @dataclass(frozen=True)
-class Convolution:
+class BlockConv:
     """One convolution of a block: a round, or a depth-wise step inside each node."""
 
     in_channels: int
@@ -37,11 +36,11 @@ class Convolution:
     depthwise: bool = False
 
 
-BlockPlan: TypeAlias = Callable[[int, int, int], list[Convolution]]
+BlockPlan: TypeAlias = Callable[[int, int, int], list[BlockConv]]
 """``(in_channels, out_channels, stride) -> convolutions``."""
 
 
-def basic(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+def basic(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
     """Two rounds of 3x3 convolutions.
 
     ::
@@ -52,12 +51,12 @@ def basic(in_channels: int, out_channels: int, stride: int) -> list[Convolution]
             sum, ReLU
     """
     return [
-        Convolution(in_channels, out_channels, 3, stride),
-        Convolution(out_channels, out_channels, 3),
+        BlockConv(in_channels, out_channels, 3, stride),
+        BlockConv(out_channels, out_channels, 3),
     ]
 
 
-def separable(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+def separable(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
     """Two rounds of 1x1 convolutions, each after a depth-wise one that stays in its node.
 
     ::
@@ -68,14 +67,14 @@ def separable(in_channels: int, out_channels: int, stride: int) -> list[Convolut
             sum, ReLU
     """
     return [
-        Convolution(in_channels, in_channels, 3, stride, depthwise=True),
-        Convolution(in_channels, out_channels),
-        Convolution(out_channels, out_channels, 3, depthwise=True),
-        Convolution(out_channels, out_channels),
+        BlockConv(in_channels, in_channels, 3, stride, depthwise=True),
+        BlockConv(in_channels, out_channels),
+        BlockConv(out_channels, out_channels, 3, depthwise=True),
+        BlockConv(out_channels, out_channels),
     ]
 
 
-def bottleneck(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+def bottleneck(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
     """Three rounds, the middle one on a quarter of the channels.
 
     ::
@@ -88,9 +87,9 @@ def bottleneck(in_channels: int, out_channels: int, stride: int) -> list[Convolu
     """
     inner = round(out_channels / 4)
     return [
-        Convolution(in_channels, inner),
-        Convolution(inner, inner, 3, stride),
-        Convolution(inner, out_channels),
+        BlockConv(in_channels, inner),
+        BlockConv(inner, inner, 3, stride),
+        BlockConv(inner, out_channels),
     ]
 
 
@@ -128,7 +127,7 @@ class ResidualBlock(nn.Module):
 
 
 def draw_block(
-    drawing: Drawing, name: str, convolutions: Sequence[Convolution], *, relational: bool
+    drawing: Drawing, name: str, convolutions: Sequence[BlockConv], *, relational: bool
 ) -> None:
     """A block, its shortcut last; ``relational`` says whether a projection is a round."""
     before = (drawing.channels, drawing.size)
@@ -161,7 +160,8 @@ class ResNet(Classifier):
     No convolution has a bias.
 
     Args:
-        graph: The graph of all rounds; None for the ordinary dense network.
+        graph: The graph of all rounds, or graphs by name of layer; None for the ordinary
+            dense network.
         num_classes: Number of classes.
         in_channels: Channels of the images.
         width: Channels of the first stage, the others in proportion; or of every stage.
@@ -193,13 +193,13 @@ class ResNet(Classifier):
     RELATIONAL_PROJECTION: ClassVar[bool] = True
 
     @staticmethod
-    def plan_block(in_channels: int, out_channels: int, stride: int) -> list[Convolution]:
+    def plan_block(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
         """The convolutions of one block."""
         return basic(in_channels, out_channels, stride)
 
     def __init__(
         self,
-        graph: RelationalGraph | None = None,
+        graph: Graphs = None,
         num_classes: int = 10,
         *,
         in_channels: int = 3,
@@ -223,7 +223,6 @@ class ResNet(Classifier):
             blocks = [ResidualBlock(make, f"stages.{stage}.{block}") for block in range(depth)]
             self.stages.append(nn.Sequential(*blocks))
         self.head = make("head")
-        initialise(self)
         make.finish(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="`torch.jit.script`")
     import torch_geometric.nn  # noqa: F401
 
-from relmp.rounds.aggregation import CombinedAggregation, degree_scaled
+from relmp.rounds.aggregation import AGGREGATIONS, CombinedAggregation, degree_scaled
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.cost import message_flops
+from relmp.rounds.form import Edges
 from relmp.rounds.initialise import initialise_by_degree
 from relmp.rounds.layers import (
     RelationalConv2d,
@@ -19,42 +20,23 @@ from relmp.rounds.layers import (
     dense_weight,
     keep_dense_weight,
 )
-from relmp.rounds.message import Edges, LinearMessage, Message, WeightedMessage
-from relmp.rounds.messages import (
-    AttentionMessage,
-    ClassSharedMessage,
-    EdgeAttrMessage,
-    FrozenMessage,
-    GatedMessage,
-    LowRankMessage,
-    MLPMessage,
-    ScalarMessage,
-    SharedMessage,
-    linear_map,
-)
+from relmp.rounds.message import LinearMessage, Message, WeightedMessage
+from relmp.rounds.messages import linear_map
 from relmp.rounds.names import MESSAGES, message_names, resolve_message
 from relmp.rounds.round import Round
 
 __all__ = [
+    "AGGREGATIONS",
     "MESSAGES",
-    "AttentionMessage",
     "ChannelPartition",
-    "ClassSharedMessage",
     "CombinedAggregation",
     "Conv2dMessage",
-    "EdgeAttrMessage",
     "Edges",
-    "FrozenMessage",
-    "GatedMessage",
     "LinearMessage",
-    "LowRankMessage",
-    "MLPMessage",
     "Message",
     "RelationalConv2d",
     "RelationalLinear",
     "Round",
-    "ScalarMessage",
-    "SharedMessage",
     "WeightedMessage",
     "degree_scaled",
     "dense_layer",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import Images, Pair, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage
+from relmp.rounds.message import WeightedMessage
 
 
 class Conv2dMessage(WeightedMessage):
@@ -63,9 +64,7 @@ class Conv2dMessage(WeightedMessage):
         The density is that of the weights: a channel is heard by :math:`C_{out} \cdot density`
         others on average.
         """
-        loops = edges.source == edges.target  # every node has one
-        in_channels = int(edges.source_mask[loops].sum())
-        fan_out = self.num_parameters(edges) / in_channels
+        fan_out = self.num_parameters(edges) / int(edges.node_mask.sum())
         self.initialise(edges, lambda weight: weight.normal_(0, (2 / fan_out) ** 0.5))
 
     def extra_repr(self) -> str:

@@ -6,7 +6,8 @@ import torch
 
 from relmp.graphs import RelationalGraph
 from relmp.rounds.channels import ChannelPartition
-from relmp.rounds.message import as_message, make_edges
+from relmp.rounds.form import make_edges
+from relmp.rounds.message import as_message
 from relmp.rounds.names import MessageFactory
 
 

@@ -47,7 +47,7 @@ def initialise_by_degree(
     """
     message, edges = as_message(layer.message_module), layer.edges
     degrees = edges.ptr.diff().cpu()
-    chosen = degrees.unique()
+    chosen = degrees[degrees > 0].unique()  # a node that hears nothing has no messages to draw
     deviation = _deviations(layer, chosen, activation or nn.Identity())
     std = deviation[torch.searchsorted(chosen, degrees)]
     message.draw(edges, std.to(edges.target.device)[edges.target])

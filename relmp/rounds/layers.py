@@ -186,7 +186,7 @@ def keep_dense_weight(layer: Round, weight: Tensor) -> None:
         ValueError: If the round is not one linear map, or has no weights of its own on edges.
     """
     message, layout = _dense_form(layer)
-    if "weight" not in message.state_dict():
+    if not message.has_own_weight:
         raise ValueError(
             f"{type(message).__name__} computes the weights of the edges from parameters that "
             f"they share, so it cannot take over weights."

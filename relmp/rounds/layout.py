@@ -83,7 +83,7 @@ def mean_degrees(form: RoundForm) -> Tensor | None:
     """
     if form.aggr != "mean":
         return None
-    return torch.from_numpy(form.graph.in_degrees)[form.edge_index[1].cpu()]
+    return torch.from_numpy(form.graph.in_degrees)[form.edge_index[1]]
 
 
 def divided(weight: Tensor, degrees: Tensor | None) -> Tensor:

@@ -10,49 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from relmp.graphs import RelationalGraph
-from relmp.rounds.channels import ChannelPartition
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import Geometry, Vectors
-
-
-class Edges(NamedTuple):
-    """The edges of a round, as a message sees them.
-
-    Shapes:
-        - **source**, **target** ``[E]``: node numbers, sorted by target.
-        - **ptr** ``[n + 1]``: the edges into node i are ``ptr[i]:ptr[i + 1]``.
-        - **attr** ``[E, D]`` or None: the edge attributes of the graph.
-        - **source_mask** ``[E, in_dim]``, **target_mask** ``[E, out_dim]``: which channels
-          are real; the others are padding, zero in ``x`` and set to zero in the message.
-    """
-
-    source: Tensor
-    target: Tensor
-    ptr: Tensor
-    attr: Tensor | None
-    source_mask: Tensor
-    target_mask: Tensor
-
-    @property
-    def listener_mask(self) -> Tensor:
-        """``[E, in_dim]``: which channels of ``x_i`` are real."""
-        loops = self.source == self.target  # every node has one, in the order of the nodes
-        return self.source_mask[loops][self.target]
-
-
-def make_edges(
-    graph: RelationalGraph, in_partition: ChannelPartition, out_partition: ChannelPartition
-) -> Edges:
-    """The edges of a round over ``graph`` with these channels."""
-    source, target = graph.edge_index
-    return Edges(
-        source,
-        target,
-        torch.from_numpy(graph.ptr),
-        graph.edge_attr,
-        torch.from_numpy(in_partition.mask)[source],
-        torch.from_numpy(out_partition.mask)[target],
-    )
 
 
 class Message(nn.Module):
@@ -115,6 +74,14 @@ class Message(nn.Module):
         """``[n]``: how many numbers of the input a number of each node depends on."""
         return channels_heard(edges)
 
+    def edge_tensors(self) -> list[Tensor]:
+        """Parameters and saved buffers with one entry an edge, in the order of the edges.
+
+        Where the edges of a round change (:meth:`Round.rewire`), these entries follow them; by
+        default those of the messages inside.
+        """
+        return [tensor for part in _parts(self) for tensor in part.edge_tensors()]
+
     def flops(self, edges: Edges, positions: int = 1) -> int:
         """Multiply-adds of one image, over real channels, at ``positions`` output pixels."""
         raise NotImplementedError(
@@ -175,17 +142,27 @@ class WeightedMessage(Message):
         A part with another number of edges speaks to so many nodes that hear one message each.
         """
         num_edges, out_dim, in_dim = self.weight.shape[:3]
-        source_mask, target_mask = edges.source_mask, edges.target_mask
+        source_mask, target_mask, node_mask = edges[4:]
         if num_edges != len(edges.source):
             alone = torch.arange(num_edges, device=edges.source.device)
             ptr = torch.arange(num_edges + 1, device=edges.source.device)
-            source_mask, target_mask = source_mask[:0], target_mask[:0]
+            source_mask, target_mask, node_mask = source_mask[:0], target_mask[:0], node_mask[:0]
             edges = edges._replace(source=alone, target=alone, ptr=ptr, attr=None)
         if source_mask.shape != (num_edges, in_dim):
             source_mask = source_mask.new_ones(num_edges, in_dim)
         if target_mask.shape != (num_edges, out_dim):
             target_mask = target_mask.new_ones(num_edges, out_dim)
-        return edges._replace(source_mask=source_mask, target_mask=target_mask)
+        if node_mask.shape != (nodes := edges.ptr.numel() - 1, in_dim):
+            node_mask = node_mask.new_ones(nodes, in_dim)
+        return edges._replace(source_mask=source_mask, target_mask=target_mask, node_mask=node_mask)
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [self.weight] if self.has_own_weight else []
+
+    @property
+    def has_own_weight(self) -> bool:
+        """Whether every edge has a weight of its own, rather than one computed from others."""
+        return "weight" in self._parameters or "weight" in self._buffers
 
     def forward(self, x_i: Tensor | None, x_j: Tensor) -> Tensor:
         self.check_input(x_j.shape[1:])
@@ -268,7 +245,7 @@ class LinearMessage(WeightedMessage):
 
 
 def channels_heard(edges: Edges) -> Tensor:
-    """``[n]``: how many real channels every node hears, its own included."""
+    """``[n]``: how many real channels every node hears."""
     heard = edges.source_mask.sum(1)
     return heard.new_zeros(edges.ptr.numel() - 1).index_add(0, edges.target, heard)
 

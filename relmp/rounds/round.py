@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
@@ -16,9 +15,16 @@ from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
 from relmp.rounds.channels import ChannelPartition
-from relmp.rounds.execution import MESSAGE_PASSING, choose_execution
-from relmp.rounds.form import RoundForm
-from relmp.rounds.message import Edges, LinearMessage, MessageCall, as_message, make_edges
+from relmp.rounds.dynamic.rewire import (
+    NewEdges,
+    derived_tables,
+    rewire_round,
+    set_weight_mask,
+    take_saved_edges,
+)
+from relmp.rounds.execution import MESSAGE_PASSING, choose_execution, is_transformed
+from relmp.rounds.form import Edges, RoundForm, make_edges
+from relmp.rounds.message import LinearMessage, MessageCall, as_message
 from relmp.rounds.names import MessageFactory, make_message
 
 
@@ -29,6 +35,9 @@ class Round(MessagePassing):  # type: ignore[misc]
         x_i' = \mathrm{update}\Big( b_i + \mathrm{AGG}_{j \in N(i)}\,
         \mathrm{message}_{ij}(x_i, x_j) \Big), \qquad i \in N(i)
 
+    With a graph made with ``self_loops=False`` a node may not hear itself. Every aggregation gives
+    zero to a node that hears nothing, so its output is ``update(b_i)``.
+
     Args:
         graph: Who listens to whom.
         in_channels: Channels of the input, dealt out to the nodes as evenly as possible, at least
@@ -36,20 +45,19 @@ class Round(MessagePassing):  # type: ignore[misc]
         out_channels: Channels of the output, likewise.
         message: A callable ``(num_edges, in_dim, out_dim) -> nn.Module``, see
             :class:`Message`; or a name ("gated", "low_rank(rank=2)").
-        aggr: An aggregation of PyG by name ("max", "softmax(learn=True)"), as an object or as
-            a callable ``(channels, degrees) -> Aggregation``, or a list of these, which are
-            added up.
+        aggr: An aggregation by name ("max", "softmax(learn=True)", "package.module:Name"), as a
+            class or object of PyG's kind, or as a callable ``(channels, degrees) ->
+            Aggregation``, or a list of these, which are added up.
         update: What is done to the flat output: normalisation, activation, or any module.
         bias: Whether a bias ``[out_channels]`` is added after aggregation.
         execution: ``"message_passing"`` runs the definition. A round of linear maps is also
-            computed as one product with a matrix of zeros between the edges (``"dense"``), as
-            one batched product of gathered neighbours (``"gathered"``, linear messages), by
-            compiled loops over the edges (``"cpu_kernel"``), or by kernels on a CUDA GPU that
-            gather in registers (``"gpu_kernel"``, once the round is there, not in float64; these
-            two for linear messages and convolutions). ``"auto"``, which leaves the last to the
-            user, chooses by a measured table, and again when the round moves to another device
-            or type; another one that no longer fits is an error then. ``layer.execution`` says
-            what is used.
+            computed as one product with a matrix of zeros between the edges (``"dense"``); one
+            of :class:`LinearMessage` as one batched product of gathered neighbours
+            (``"gathered"``); one of that or :class:`Conv2dMessage` by compiled loops over the
+            edges (``"cpu_kernel"``), or by kernels on a CUDA GPU that gather in registers
+            (``"gpu_kernel"``, once the round is there, not in float64). ``"auto"`` chooses by a
+            measured table, and again when the round moves to another device or type; another
+            one that no longer fits is an error then. ``layer.execution`` says what is used.
             Hooks on ``message_module`` see messages: while there are any, these are passed, and
             so they are inside ``torch.func`` (grad, vmap, jvp), where only the definition and
             the dense product run.
@@ -73,7 +81,7 @@ class Round(MessagePassing):  # type: ignore[misc]
     """
 
     SUPPORTS_FUSED_EDGE_INDEX: Final = True
-    _version = 1  # of what a state_dict holds
+    _version = 1  # of what a state_dict holds; REWIRED where the edges are not those at the start
 
     def __init__(
         self,
@@ -102,7 +110,7 @@ class Round(MessagePassing):  # type: ignore[misc]
             aggr, out_partition.max_size, torch.from_numpy(graph.in_degrees)
         )
         self.aggr = aggregation_name(self.aggr_module)
-        self.graph = graph
+        self.graph, self.num_nodes = graph, graph.num_nodes
         self.in_channels, self.out_channels = in_partition.channels, out_partition.channels
         self.in_partition, self.out_partition = in_partition, out_partition
         self._register_graph()
@@ -134,7 +142,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         message = as_message(self.message_module)
         message.reset_parameters(self.edges)
         if self.bias is not None:
-            bound = message.fan_in(self.edges).to(self.bias).rsqrt()
+            bound = message.fan_in(self.edges).clamp(min=1).to(self.bias).rsqrt()
             sizes = torch.from_numpy(self.out_partition.sizes).to(bound.device)
             with torch.no_grad():
                 self.bias.uniform_(-1, 1).mul_(bound.repeat_interleave(sizes))
@@ -157,12 +165,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         self.register_buffer("edge_index", graph.edge_index)
         self.register_buffer("edge_attr", graph.edge_attr)
         fused = EdgeIndex(self.edge_index, sparse_size=(graph.num_nodes,) * 2, sort_order="col")
-        derived = {
-            "fused_edge_index": fused.fill_cache_(),
-            "ptr": edges.ptr,
-            "source_mask": edges.source_mask,
-            "target_mask": edges.target_mask,
-        }
+        derived = {"fused_edge_index": fused.fill_cache_(), **derived_tables(edges)}
         if not self.in_partition.is_even:
             derived["in_slots"] = torch.from_numpy(self.in_partition.slots).flatten()
         if not self.out_partition.is_even:
@@ -178,15 +181,35 @@ class Round(MessagePassing):  # type: ignore[misc]
     @property
     def form(self) -> RoundForm:
         """What executions need to know of this round."""
-        return RoundForm(
-            self.graph, self.in_partition, self.out_partition, self.message_module, self.aggr
-        )
+        parts = (self.in_partition, self.out_partition)
+        return RoundForm(self.graph, *parts, self.message_module, self.aggr)
 
     @property
     def edges(self) -> Edges:
         """The edges as messages see them."""
         source, target = self.edge_index
-        return Edges(source, target, self.ptr, self.edge_attr, self.source_mask, self.target_mask)
+        masks = (self.source_mask, self.target_mask, self.node_mask)
+        return Edges(source, target, self.ptr, self.edge_attr, *masks)
+
+    # Edges that change ------------------------------------------------------------------
+
+    def rewire(self, graph: RelationalGraph, *, new: NewEdges = "zero") -> Tensor:
+        """Replace the edges in place by as many others: see :func:`rewire_round`.
+
+        Returns:
+            ``[E]``: the position that each edge had before, -1 for a new one; by it states of an
+            optimiser are to be moved (:func:`moved_rows`).
+        """
+        return rewire_round(self, graph, new)
+
+    def mask_weights(self, mask: Tensor) -> None:
+        """Keep only the weights of ``mask [E, out_dim, in_dim, *kernel]``, the buffer
+        ``weight_mask`` from now on; the others are zero, and whoever trains them keeps them so.
+
+        Raises:
+            ValueError: If the edges have no weights of their own, or the shape is another one.
+        """
+        set_weight_mask(self, mask)
 
     # One round --------------------------------------------------------------------------
 
@@ -196,7 +219,7 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
                 f"but was given {list(x.shape)}."
             )
-        if self.fuse and not self._is_watched() and not _is_transformed(self.executor):
+        if self.fuse and not self._is_watched() and not is_transformed(self.executor):
             out = self.propagate(self.fused_edge_index, x=x)
         else:
             out = self._in_chunks(x)
@@ -258,9 +281,11 @@ class Round(MessagePassing):  # type: ignore[misc]
             messages.flatten(1, -2),
             index=index,
             ptr=self.ptr,
-            dim_size=self.graph.num_nodes,
+            dim_size=self.num_nodes,
             dim=0,
         )
+        if self.aggr not in ("sum", "mean"):  # these give zero to a node that hears nothing
+            out = torch.where(self.ptr.diff().view(-1, 1, 1) > 0, out, out.new_zeros(()))
         out = out.view(out.size(0), *positions, out.size(-1))
         out = out.movedim(0, -2).flatten(-2)
         if not self.out_partition.is_even:
@@ -276,34 +301,33 @@ class Round(MessagePassing):  # type: ignore[misc]
         if not self.in_partition.is_even:
             padding = x.new_zeros(x.size(0), 1, *x.shape[2:])
             x = torch.cat([x, padding], dim=1).index_select(1, self.in_slots)
-        shape = (self.graph.num_nodes, self.in_partition.max_size)
+        shape = (self.num_nodes, self.in_partition.max_size)
         return x.reshape(x.size(0), *shape, *x.shape[2:]).movedim(1, 0)
 
     # What it costs and what it is -------------------------------------------------------
 
     def flops(self, positions: int = 1) -> int:
         """Multiply-adds of one image over real edges and channels, bias not counted."""
+        if (mask := getattr(self, "weight_mask", None)) is not None:
+            return int(mask.sum()) * positions
         return as_message(self.message_module).flops(self.edges, positions)
 
     def num_parameters(self) -> int:
         """Parameters over real edges and channels, bias, aggregation and update included."""
         own: list[nn.Module | None] = [self.aggr_module, self.update_module]
         total = sum(p.numel() for part in own if part is not None for p in part.parameters())
-        total += as_message(self.message_module).num_parameters(self.edges)
+        mask = getattr(self, "weight_mask", None)
+        inside = as_message(self.message_module).num_parameters(self.edges)
+        total += inside if mask is None else int(mask.sum())
         return total + (0 if self.bias is None else self.bias.numel())
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
     ) -> None:
         version = local_metadata.get("version", self._version)
-        if version > self._version:
-            args[-1].append(f"layer '{prefix[:-1]}' was saved by a newer format ({version}).")
-        saved = state_dict.get(f"{prefix}edge_index")
-        if saved is not None and not torch.equal(saved.cpu(), self.edge_index.cpu()):
-            args[-1].append(
-                f"layer '{prefix[:-1]}' was saved for another graph: {int(saved.max()) + 1} "
-                f"nodes and {saved.size(1)} edges there, {self.graph} here."
-            )
+        problem = take_saved_edges(self, state_dict, prefix, version)
+        if problem is not None:
+            args[-1].append(f"layer '{prefix[:-1]}' {problem}")
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def extra_repr(self) -> str:
@@ -323,11 +347,3 @@ def _kind(layer: Round) -> tuple[Any, ...]:
     """What an execution is chosen by and ``.to()`` changes: device and type of the weights."""
     tensors = [*layer.message_module.parameters(), *layer.message_module.buffers()]
     return (layer.edge_index.device, *((tensor.device, tensor.dtype) for tensor in tensors))
-
-
-def _is_transformed(executor: nn.Module | None) -> bool:
-    """Whether a transformation of ``torch.func`` or forward-mode differentiation is at work that
-    an execution does not know; it would give wrong tangents, or none."""
-    if torch.compiler.is_compiling() or getattr(executor, "is_transformable", False):
-        return False
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0

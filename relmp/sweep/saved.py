@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relmp.files import read_json, write_text
-from relmp.graphs.serialise import graph_from_dict
+from relmp.graphs.serialise import graphs_from_dict
 from relmp.training.run_config import RunConfig
 
 PLAN_FILE = "plan.json"
@@ -52,7 +52,7 @@ def read_plan(path: Path) -> list[RunConfig]:
         )
     try:
         # One object a graph, whose measures are then found once.
-        graphs = {key: graph_from_dict(graph) for key, graph in values["graphs"].items()}
+        graphs = {key: graphs_from_dict(graph) for key, graph in values["graphs"].items()}
         plan = []
         for described in values["runs"]:
             key = described["model"]["graph"]

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from relmp.files import read_json, write_text
 from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import LayerGraphs
 from relmp.models import ModelConfig
 from relmp.sweep.saved import PLAN_FILE, joined, read_plan, write_plan
 from relmp.training.config import DataConfig, TrainConfig
@@ -273,8 +274,9 @@ def different_settings(first: str | Path, second: str | Path) -> list[str]:
 
 
 def stored_graphs(folder: str | Path) -> list[RelationalGraph]:
-    """The different graphs of a sweep."""
-    return list(_graphs(run for _, run in stored_runs(folder)).values())
+    """The different graphs of a sweep; runs with a graph for every layer are left out."""
+    found = _graphs(run for _, run in stored_runs(folder)).values()
+    return [graph for graph in found if isinstance(graph, RelationalGraph)]
 
 
 def _warn_of(bad: Iterable[str], folder: str | Path) -> None:
@@ -282,7 +284,7 @@ def _warn_of(bad: Iterable[str], folder: str | Path) -> None:
         warnings.warn(f"A run in '{folder}' is left out: {reason}", stacklevel=4)
 
 
-def _graphs(runs: Iterable[RunConfig]) -> dict[str, RelationalGraph]:
+def _graphs(runs: Iterable[RunConfig]) -> dict[str, RelationalGraph | LayerGraphs]:
     """The different graphs of these runs, by their keys."""
     return {run.model.graph.key: run.model.graph for run in runs if run.model.graph is not None}
 

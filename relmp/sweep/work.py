@@ -15,6 +15,8 @@ import torch
 from relmp.models import MODELS
 from relmp.registry import import_object
 from relmp.rounds import resolve_message
+from relmp.rounds.aggregation import resolve_aggregation
+from relmp.rounds.aggregation.text import foreign_aggregations
 from relmp.rounds.execution.cpu_kernel import numba_refusal
 from relmp.sweep.engines.event import Report
 from relmp.training.config import DataConfig
@@ -50,12 +52,14 @@ class Ready:
 
     Args:
         messages: The messages of the models, as text.
+        aggregations: Their aggregations that are not PyG's, as text.
         modules: Where models and data sets that are not relmp's are registered.
         imported: What is imported by ``package.module:Name``.
         given: Data sets that were given as objects, pickled by their names.
     """
 
-    messages: tuple[str, ...]
+    messages: tuple[str, ...] = ()
+    aggregations: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
     given: bytes = b""
@@ -63,10 +67,12 @@ class Ready:
     @classmethod
     def of(cls, runs: Iterable[RunConfig]) -> Ready:
         """What these runs need."""
-        messages, modules, imported = set(), set(), set()
+        messages, aggregations, modules, imported = set(), set(), set(), set()
         given: dict[str, DataSet] = {}
         for run in runs:
-            messages.add(run.model.plain_options().get("message"))
+            options = run.model.plain_options()
+            messages.add(options.get("message"))
+            aggregations |= set(foreign_aggregations(options.get("aggr", "sum")))
             names = (run.model.name, str(run.model.options.get("of", "")))
             imported |= {name for name in names if MODELS.is_foreign(name)}
             if MODELS.is_registered(run.model.name):
@@ -80,6 +86,7 @@ class Ready:
         foreign = {name for name in modules if name.partition(".")[0] != "relmp"}
         return cls(
             tuple(sorted(m for m in messages if m is not None)),
+            tuple(sorted(aggregations)),
             tuple(sorted(foreign)),
             tuple(sorted(imported)),
             _pickled(given),
@@ -88,7 +95,8 @@ class Ready:
     @property
     def needs_script(self) -> bool:
         """Whether something is defined in the script that was started."""
-        in_script = (name.startswith("__main__:") for name in (*self.messages, *self.imported))
+        named = (*self.messages, *self.aggregations, *self.imported)
+        in_script = (text.startswith("__main__:") for text in named)
         return "__main__" in self.modules or any(in_script)
 
     def __call__(self) -> str | None:
@@ -105,6 +113,11 @@ class Ready:
                 resolve_message(message)
             except ValueError as error:
                 return f"Workers cannot make the message: {error}"
+        for aggregation in self.aggregations:
+            try:
+                resolve_aggregation(aggregation, channels=4)
+            except ValueError as error:
+                return f"Workers cannot make the aggregation: {error}"
         for name in self.imported:
             try:
                 import_object(name)

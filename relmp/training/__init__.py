@@ -16,17 +16,33 @@ if TYPE_CHECKING:
     from relmp.training.data import DataSet as DataSet
     from relmp.training.data import FolderData as FolderData
     from relmp.training.data import ImageData as ImageData
+    from relmp.training.data import SequenceData as SequenceData
     from relmp.training.data import load_data as load_data
+    from relmp.training.echo import fit_readout as fit_readout
+    from relmp.training.echo import fit_readouts as fit_readouts
+    from relmp.training.echo import memory_capacity as memory_capacity
     from relmp.training.loaded import LoadedRun as LoadedRun
     from relmp.training.loaded import load_run as load_run
+    from relmp.training.rewiring.rule import REWIRINGS as REWIRINGS
+    from relmp.training.rewiring.rule import Candidates as Candidates
+    from relmp.training.rewiring.rule import Rewiring as Rewiring
     from relmp.training.run import train as train
     from relmp.training.run_config import RunConfig as RunConfig
     from relmp.training.tracking import TensorBoard as TensorBoard
 
 _HOMES = {
     "relmp.training.config": ("DataConfig", "LoopOptions", "TrainConfig"),
-    "relmp.training.data": ("DataSet", "FolderData", "ImageData", "DATASETS", "load_data"),
+    "relmp.training.data": (
+        "DATASETS",
+        "DataSet",
+        "FolderData",
+        "ImageData",
+        "SequenceData",
+        "load_data",
+    ),
+    "relmp.training.echo": ("fit_readout", "fit_readouts", "memory_capacity"),
     "relmp.training.loaded": ("LoadedRun", "load_run"),
+    "relmp.training.rewiring.rule": ("Candidates", "REWIRINGS", "Rewiring"),
     "relmp.training.run": ("train",),
     "relmp.training.run_config": ("RunConfig",),
     "relmp.training.tracking": ("TensorBoard",),

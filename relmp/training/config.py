@@ -93,7 +93,7 @@ class DataOptions:
             own, that has none.
         train_size: Keep only so many training images, or this share of them if it is a
             fraction (0.1); all of them by default.
-        validation: Share of the training images that are held out and evaluated as well.
+        validation: Share of the kept training images that are held out and evaluated as well.
         subset_seed: Decides which images ``train_size`` keeps and ``validation`` holds out.
 
     Raises:
@@ -149,6 +149,9 @@ class TrainConfig:
             scaled gradients.
         seed: Decides the order of the images, augmentation and dropout.
         init_from: Folder of a finished run whose weights this one starts from.
+        rewiring: By which rule edges change in training: "rigl(every=100, fraction=0.3)",
+            "set(...)", "static(...)", or package.module:Name for a relmp.Rewiring of your own;
+            not at all by default.
         loop: The finer points.
 
     Raises:
@@ -168,9 +171,12 @@ class TrainConfig:
     precision: Precision = "float32"
     seed: int = 0
     init_from: str | None = None
+    rewiring: str | None = None
     loop: LoopOptions = field(default_factory=LoopOptions)
 
     def __post_init__(self) -> None:
+        if self.rewiring is not None:
+            object.__setattr__(self, "rewiring", _checked_rewiring(self.rewiring))
         for name, low in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
             check_whole(name, getattr(self, name), low, 2**62 - 1)
         for name in ("lr", "weight_decay"):
@@ -223,6 +229,20 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """From plain values, those of ``dataclasses.asdict``."""
         return cls(**{**values, "loop": LoopOptions(**values["loop"])})
+
+
+def _checked_rewiring(given: Any) -> str:
+    """The text of a rule; one of the user's own that is given as text is imported when it is used.
+
+    Raises:
+        ValueError: If there is no such rule, or it does not take its arguments.
+    """
+    from relmp.registry import parse_call
+    from relmp.training.rewiring.rule import rewiring_text
+
+    if isinstance(given, str) and ":" in parse_call(given)[0]:
+        return given
+    return rewiring_text(given)
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import LayerGraphs
 from relmp.models.own.build import Builder
 from relmp.models.own.described import rebuilt
+from relmp.rounds.aggregation import Aggr
 from relmp.rounds.names import MessageFactory
 from relmp.training.data.image_files import fit_image, open_image
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder
 from relmp.training.loop import predict_scores
 from relmp.training.outside.export import Format, export_run
-from relmp.training.run import use_executions
 from relmp.training.run_config import RunConfig
+from relmp.training.state import use_executions
 
 FILES_AT_A_TIME = 100
 
@@ -70,8 +72,8 @@ class LoadedRun:
         return f"<table>{rows}</table>"
 
     @property
-    def graph(self) -> RelationalGraph | None:
-        """The graph of its rounds."""
+    def graph(self) -> RelationalGraph | LayerGraphs | None:
+        """The graph of its rounds, or the graphs by name of layer."""
         return self.config.model.graph
 
     def scores(self, images: Tensor) -> Tensor:
@@ -93,12 +95,13 @@ class LoadedRun:
         return scores.to(images.device)
 
     def predict(self, images: Tensor) -> Tensor:
-        """Classes ``[N]`` of images ``[N, C, H, W]`` with pixels as in the data set.
+        """Classes ``[N]`` of images ``[N, C, H, W]`` with pixels as in the data set; of sequences
+        ``[N, T, C]`` those of every step, ``[N, T]``.
 
         Raises:
             ValueError: If the images have another shape than those trained on.
         """
-        return self.scores(images).argmax(1)
+        return self.scores(images).argmax(-1)
 
     def predict_files(self, paths: Iterable[str | Path]) -> pd.DataFrame:
         """The class of every image file: columns ``file``, ``label``, ``probability``.
@@ -146,18 +149,19 @@ def load_run(
     *,
     device: str | torch.device | None = None,
     message: MessageFactory | None = None,
+    aggr: Aggr | None = None,
     model: nn.Module | Builder | None = None,
     trust: bool = False,
 ) -> LoadedRun:
     """The trained model of a run, ready to predict.
 
     Nothing that the folder names is imported unless it is registered or installed: give the
-    message yourself, or trust the folder.
+    message or the aggregation yourself, or trust the folder.
 
     Args:
         folder: Folder of the run (``out`` of :func:`train`, or one in a sweep's folder).
         device: Where to put the model; a GPU where there is one by default.
-        message: The message of its rounds, where it is of your own.
+        message, aggr: The message and the aggregation of its rounds, where they are your own.
         model: The class or function that builds the model, where it is of your own; or the model
             itself, built again, where the run holds weights alone.
         trust: Whether what the folder names as ``package.module:Name`` is imported and called.
@@ -172,17 +176,15 @@ def load_run(
     config, checkpoint = run.config(), run.load()
     if checkpoint is None or not checkpoint["records"]:
         raise FileNotFoundError(f"The run in '{folder}' has not finished an epoch yet.")
-    described = config.model
-    if message is not None:
-        described = replace(described, options={**described.options, "message": message})
+    given = {"message": message, "aggr": aggr}
+    own = {name: value for name, value in given.items() if value is not None}
+    described = replace(config.model, options={**config.model.options, **own})
     untrusted = [] if isinstance(model, nn.Module) else described.foreign
     untrusted = [name for name in untrusted if model is None or name != described.name]
     if untrusted and not trust:
-        is_model = untrusted[0] in (described.name, described.options.get("of"))
-        kind = "model" if is_model else "message"
         raise ValueError(
-            f"The run in '{folder}' has the {kind} '{untrusted[0]}', which would be "
-            f"imported and called; give the class ({kind}=...), or trust the folder (trust=True, "
+            f"The run in '{folder}' names '{untrusted[0]}', which would be imported and called; "
+            f"give it (model=..., message=..., aggr=...), or trust the folder (trust=True, "
             f"--trust)."
         )
     model = rebuilt(described, model).to(pick_device(device))

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from relmp.training.config import TrainConfig
-from relmp.training.data import DataSet, Part, Step, plan_epoch
+from relmp.training.data import DataSet, Part, Step, objective_of, plan_epoch
 from relmp.training.device import peak_memory, seed_generators
 from relmp.training.state import TrainState
 
 Record: TypeAlias = dict[str, Any]
 """One epoch: epoch (from 1), lr, train_loss, train_error, those of validation (val_) and test where
-they were evaluated, seconds, images_per_second (of training), peak_memory (MiB)."""
+they were evaluated, seconds, images_per_second (of training), peak_memory (MiB); where edges change
+in training, train_flops: multiply-adds of training since the start."""
 
 Pause: TypeAlias = Callable[[], None]
 """Called between steps, where everything may be saved and the run be stopped by raising."""
@@ -43,6 +43,7 @@ def train_epochs(
         FloatingPointError: If a loss becomes infinite or NaN.
     """
     config, options, team = state.config, state.config.loop, state.team
+    objective = objective_of(data)
     while state.epoch < config.epochs:
         plan = plan_epoch(
             data.size("train"), config.batch_size, seed=config.seed, epoch=state.epoch
@@ -53,19 +54,15 @@ def train_epochs(
             batches = data.training_batches(rest, team.share)
             for step, (images, labels) in zip(rest, batches, strict=True):
                 seed_generators(2**62 + step.seed + team.rank, state.device)
-                with state.autocast():
-                    scores = state.forward(images.contiguous(memory_format=state.layout))
-                    loss = F.cross_entropy(scores, labels, label_smoothing=options.label_smoothing)
+                with state.autocast(), state.rewirer.watching() as watched:
+                    forward = state.watched if watched else state.forward
+                    scores = forward(images.contiguous(memory_format=state.layout))
+                    loss = objective.loss(scores, labels, options.label_smoothing)
                 state.optimizer.zero_grad()
                 state.scaler.scale(loss).backward()
-                if options.clip_norm is not None:
-                    state.scaler.unscale_(state.optimizer)
-                    nn.utils.clip_grad_norm_(state.model.parameters(), options.clip_norm)
-                state.scaler.step(state.optimizer)
-                state.scaler.update()
-                if state.average is not None:
-                    state.average.update()
-                state.count(loss, scores, labels)
+                state.end_batch(len(step.indices))
+                with torch.no_grad():
+                    state.count(loss, objective.error(scores, labels))
                 pause()
             state.check_losses()
             trained = len(plan) * len(plan[0].indices)
@@ -78,7 +75,7 @@ def train_epochs(
             "epoch": ended,
             "lr": lr,
             "train_loss": float(team.sum(state.losses).double().mean()) / team.size,
-            "train_error": 100 * int(team.sum(state.wrong)) / trained,
+            "train_error": 100 * float(team.sum(state.wrong)) / trained,
         }
         for part, prefix in EVALUATED:
             if evaluated and data.size(part):
@@ -89,6 +86,8 @@ def train_epochs(
         record["seconds"] = state.seconds
         record["images_per_second"] = speed
         record["peak_memory"] = peak_memory(state.device)
+        if config.rewiring is not None:
+            record["train_flops"] = state.rewirer.flops(state.model, data.input_shape)
         state.end_epoch()
         yield record
 
@@ -113,21 +112,24 @@ def measure_statistics(state: TrainState, data: DataSet, steps: list[Step]) -> N
 def evaluate(
     state: TrainState, data: DataSet, part: Part, *, pause: Pause = lambda: None
 ) -> dict[str, float]:
-    """Mean cross-entropy, error and top-5 error (in percent) on a part of the data."""
+    """Mean loss and the shares that are wrong (in percent) on a part of the data.
+
+    Of classes these are cross-entropy, error and top-5 error; a data set may say otherwise.
+    """
+    objective = objective_of(data)
     state.model.eval()
     model = state.evaluated.eval()
-    sums = torch.zeros(3, dtype=torch.float64, device=state.device)
+    sums = torch.zeros(1 + len(objective.shares), dtype=torch.float64, device=state.device)
     for images, labels in data.batches(part, state.team.share):
         with state.autocast():
             scores = model(images.contiguous(memory_format=state.layout)).float()
-        best = scores.topk(min(5, scores.size(1))).indices
-        right = best == labels[:, None]
-        sums[0] += F.cross_entropy(scores, labels, reduction="sum")
-        sums[1] += right[:, 0].logical_not().sum()
-        sums[2] += right.any(1).logical_not().sum()
+        sums[0] += objective.total(scores, labels)
+        for place, wrong in enumerate(objective.wrong(scores, labels), 1):
+            sums[place] += wrong
         pause()
-    loss, wrong, wrong5 = (state.team.sum(sums) / data.size(part)).tolist()
-    return {"loss": loss, "error": 100 * wrong, "top5_error": 100 * wrong5}
+    loss, *wrong_shares = (state.team.sum(sums) / data.size(part)).tolist()
+    shares = zip(objective.shares, wrong_shares, strict=True)
+    return {"loss": loss, **{name: 100 * share for name, share in shares}}
 
 
 def predict_scores(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:

@@ -49,7 +49,7 @@ class Team:
         """The model, with gradients averaged over the team."""
         if self.size == 1:
             return model
-        # The edges of rounds do not change: only running statistics are sent in every step.
+        # All processes change the edges of rounds alike: only running statistics are sent.
         fixed = [name for name, t in model.named_buffers() if not t.is_floating_point()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, fixed)
         ids = [device.index] if device.type == "cuda" else None

@@ -17,7 +17,6 @@ from relmp.machine import processor
 from relmp.models import count_flops, count_parameters
 from relmp.models.own.described import check_fresh, model_config, require_model
 from relmp.rounds import Round
-from relmp.rounds.execution import possible_executions
 from relmp.training.config import DataConfig, Settings, TrainConfig
 from relmp.training.data import DataSet, as_data_set, load_data
 from relmp.training.data.arrays import HELD_OUT
@@ -28,7 +27,7 @@ from relmp.training.loop import Pause, Record, check_batches, predict_scores, tr
 from relmp.training.outside.start import check_patience, load_start, source_text
 from relmp.training.processes import Team, join_team
 from relmp.training.run_config import RunConfig
-from relmp.training.state import TrainState
+from relmp.training.state import TrainState, use_executions
 from relmp.training.tracking import Track, several, tracked
 
 OnStep: TypeAlias = Callable[[int, int], None]
@@ -183,6 +182,7 @@ def train_run(
         state.finish()
         return records
     save = None if folder is None else _saver(folder, state, records, data)
+    state.rewirer.keep_in(None if folder is None else folder.path, fresh=saved is None)
     interrupts: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False)
     if folder is not None:
         interrupts = deferred_interrupts()
@@ -238,8 +238,9 @@ def _restore(state: TrainState, saved: dict[str, Any], folder: RunFolder | None)
         state.load_state_dict(saved)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        where = "" if folder is None else f" in '{folder.path}'"
-        raise ValueError(f"The checkpoint{where} is of another model: {reason}") from error
+        raise ValueError(
+            f"The checkpoint in '{folder and folder.path}' is of another model: {reason}"
+        ) from error
 
 
 def _pause(
@@ -321,7 +322,7 @@ def check_fit(model: nn.Module, data: DataSet) -> None:
     """Raise ``ValueError`` unless the model takes the images and has all the classes."""
     device = next(model.parameters()).device
     try:
-        classes = predict_scores(model, torch.zeros(1, *data.input_shape, device=device)).size(1)
+        classes = predict_scores(model, torch.zeros(1, *data.input_shape, device=device)).size(-1)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"The model does not take the images of {data.name}, {list(data.input_shape)}: {error}"
@@ -330,14 +331,3 @@ def check_fit(model: nn.Module, data: DataSet) -> None:
         raise ValueError(
             f"The model has {classes} classes, but {data.name} has {data.num_classes}."
         )
-
-
-def use_executions(model: nn.Module, executions: list[str]) -> None:
-    """Execute every round as it was executed when the run began, where it is on such a device.
-
-    Another device has other executions; there, the round keeps the one that it has.
-    """
-    rounds = [layer for layer in model.modules() if isinstance(layer, Round)]
-    for layer, execution in zip(rounds, executions, strict=True):
-        if layer.execution != execution and execution in possible_executions(layer):
-            layer.set_execution(execution)

@@ -10,9 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds import Round
+from relmp.rounds.execution import possible_executions
 from relmp.training.config import TrainConfig
 from relmp.training.optimizer import MovingAverage, make_optimizer
 from relmp.training.processes import Team
+from relmp.training.rewiring.rewirer import Rewirer
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 CHECK_EVERY = 50
@@ -51,6 +54,7 @@ class TrainState:
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=self.layout)
         self.model = model.to(self.device)
+        self.rewirer = Rewirer(self.model, config.rewiring, config.seed, self.team)
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         decay = config.loop.ema_decay
@@ -67,6 +71,8 @@ class TrainState:
         compiled = torch.compile(forward) if config.loop.compile else forward
         self.forward = cast(nn.Module, compiled)
         """The model as it is called in training."""
+        self.watched = forward
+        """The model as it is called where hooks must run."""
 
     @property
     def evaluated(self) -> nn.Module:
@@ -90,21 +96,22 @@ class TrainState:
         if self.step == 0:
             self._seconds = 0.0
             self.losses = torch.zeros(steps, device=self.device)
-            self.wrong = torch.zeros((), device=self.device, dtype=torch.int64)
+            self.wrong = torch.zeros((), device=self.device, dtype=torch.float64)
+        self.rewirer.total = self.config.epochs * steps
         lr = self.config.learning_rate(self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.forward.train()
         return lr
 
-    def count(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
-        """Note the outcome of a step.
+    def count(self, loss: Tensor, wrong: Tensor) -> None:
+        """Note the outcome of a step: its loss, and how many were wrong.
 
         Raises:
             FloatingPointError: If the loss has become infinite or NaN.
         """
         self.losses[self.step] = loss.detach()
-        self.wrong += (scores.detach().argmax(1) != labels).sum()
+        self.wrong += wrong
         self.step += 1
         if self.device.type == "cpu":
             self.check_losses(1)
@@ -132,6 +139,28 @@ class TrainState:
             f"{self.optimizer.param_groups[0]['lr']:.3g}; lower lr."
         )
 
+    def take_step(self) -> None:
+        """Move the weights by their gradients, and the averaged weights after them."""
+        if self.config.loop.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.loop.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update()
+
+    def end_batch(self, images: int) -> None:
+        """What follows the backward pass: a step, a change of edges, or both."""
+        rewirer, scale = self.rewirer, self.scaler.get_scale()
+        finite = rewirer.after_backward(images, scale)
+        if not finite and rewirer.skips:  # float16 overflowed: with a smaller scale, next time
+            rewirer.postpone()
+            self.scaler.update(scale * self.scaler.get_backoff_factor())
+            return
+        if not rewirer.skips:
+            self.take_step()
+        rewirer.finish(self.optimizer, None if self.average is None else self.average.model)
+
     def end_epoch(self) -> None:
         """Go to the beginning of the next epoch."""
         self.epoch, self.step = self.epoch + 1, 0
@@ -149,6 +178,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": None,
+            "rewiring": self.rewirer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
         }
@@ -172,6 +202,7 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        self.rewirer.load_state_dict(state.get("rewiring", {}))
         if self.average is not None:
             self.average.model.load_state_dict(state["average"]["model"])
             self.average.steps = state["average"]["steps"]
@@ -179,5 +210,16 @@ class TrainState:
         if self.step:
             mine = float(self.team.leads)  # sums over the team: let one process hold them
             self.losses = state["losses"].to(self.device) * mine
-            self.wrong = (state["wrong"].to(self.device) * mine).to(torch.int64)
+            self.wrong = state["wrong"].to(self.device).double() * mine
             self._seconds = state["seconds"]
+
+
+def use_executions(model: nn.Module, executions: list[str]) -> None:
+    """Execute every round as it was executed when the run began, where it is on such a device.
+
+    Another device has other executions; there, the round keeps the one that it has.
+    """
+    rounds = [layer for layer in model.modules() if isinstance(layer, Round)]
+    for layer, execution in zip(rounds, executions, strict=True):
+        if layer.execution != execution and execution in possible_executions(layer):
+            layer.set_execution(execution)

@@ -98,6 +98,12 @@ def test_verify_finds_all_executions_equal(name: str, capsys: pytest.CaptureFixt
     assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
 
 
+@pytest.mark.parametrize("message", ["frozen", "low_rank", "scalar", "shared"])
+def test_verify_takes_convolutions_of_every_linear_map(message: str) -> None:
+    layer = RelationalConv2d(GRAPH, 8, 9, 3, stride=2, dilation=2, padding=1, message=message)
+    assert relmp.verify(layer) < 1e-12
+
+
 @pytest.mark.parametrize("aggr", ["sum", "mean"])
 def test_verify_sees_an_execution_that_errs(aggr: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = Round(GRAPH, 10, 24, aggr=aggr)

@@ -97,7 +97,7 @@ def test_mistakes_are_named() -> None:
         create_model("mpl")
     with pytest.raises(ValueError, match="no option 'wdith'; its options are in_features, width"):
         create_model("mlp", wdith=3)
-    with pytest.raises(ValueError, match="num_classes must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="num_classes must be a whole number between 1 and"):
         create_model("mlp", num_classes=0)
     with pytest.raises(ValueError, match="Cannot import 'nowhere:Nothing'"):
         create_model("mlp", graph=GRAPH, message="nowhere:Nothing")

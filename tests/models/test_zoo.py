@@ -244,7 +244,7 @@ def test_trained_run_is_loaded_again(tmp_path: Path) -> None:
         ("cnn", {"width": (9, 9, 5)}, r"Layer 'stages.2.0': 5 channels cannot be shared by 8"),
         ("efficientnet_b0", {"width": 7}, r"Layer 'stages.0.0.project': 7 channels cannot"),
         ("resnet18", {"width": (9, 9)}, r"width must be .* all 4 stages, .* but is \(9, 9\)"),
-        ("resnet18", {"width": 0}, "width must be a whole number of at least 1 .*but is 0"),
+        ("resnet18", {"width": 0}, "width must be a whole number between 1 and .*but is 0"),
         ("efficientnet_b0", {"expand_by": "output"}, "must be 'input' or 'stage'"),
         ("resnet18", {"wdith": 9}, "Model 'resnet18' has no option 'wdith'"),
     ],

@@ -198,7 +198,7 @@ def test_the_operators_are_well_formed() -> None:
     geometry = convolution_of(layer.message_module.geometry, (5, 6)).numbers()
     x = torch.randn(3, 7, 5, 6, requires_grad=True)
     weight = layer.weight.detach().clone().requires_grad_()
-    torch.library.opcheck(round_forward, (x, weight, table, layer.executor.sizes, geometry))
+    torch.library.opcheck(round_forward, (x, weight, table, layer.executor.dims, geometry))
 
 
 @pytest.mark.parametrize("form", ["linear", "convolution"])

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import relmp
+from relmp import registry
 from relmp.graphs import create_graph
 from relmp.models import create_model
 from relmp.models.budget import matched_options
 from relmp.models.factory import ModelConfig
 from relmp.registry import format_call, parse_call
-from relmp.rounds import Round, names, resolve_message
+from relmp.rounds import Round, resolve_message
 from relmp.rounds.names import message_text
 
 GRAPH = create_graph("ws_flex", n=16, k=5, p=0.3, seed=0)
@@ -55,8 +56,8 @@ def test_a_message_and_its_text_build_the_same(message: Any, text: str) -> None:
 
 
 def test_a_plug_in_is_found_and_loaded_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("whisper", "relmp.rounds.messages.gated:GatedMessage", names.ENTRY_POINTS)
-    monkeypatch.setattr(names, "entry_points", lambda group: [point])
+    point = EntryPoint("whisper", "relmp.rounds.messages.gated:GatedMessage", "relmp.messages")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     assert "whisper" in relmp.message_names()
     assert resolve_message("whisper") is relmp.GatedMessage
     assert isinstance(Round(GRAPH, 32, 32, message="whisper").message_module, relmp.GatedMessage)

@@ -21,7 +21,7 @@ def best_over(table: pd.DataFrame, axis: str) -> pd.DataFrame:
         axis: The column of the setting, such as ``"training.lr"``.
 
     Returns:
-        The rows kept, all epochs of them, without the columns of other axes.
+        The rows kept, all epochs of them, with all columns.
 
     Raises:
         ValueError: If the axis did not vary, the runs have no validation errors, or there is only

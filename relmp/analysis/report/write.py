@@ -23,7 +23,9 @@ from relmp.analysis.report.figures import (
 from relmp.analysis.report.output import OutputFolder
 from relmp.analysis.report.page import write_report
 from relmp.analysis.results import MEASURES, Results, last_rows, listing
+from relmp.analysis.topology import plot_topology
 from relmp.graphs import RelationalGraph
+from relmp.training.rewiring.topology import TOPOLOGY
 
 
 def analyse(
@@ -46,7 +48,8 @@ def analyse(
     tasks are compared.
 
     Args:
-        source: A table of results, or the folder of a sweep.
+        source: A table of results, or the folder of a sweep. Of every run of it in which training
+            changed edges, the paths of its layers are drawn (:func:`plot_topology`).
         out: Folder to write into; made if it is missing.
         measures: The two columns that span the map.
         error: The column to compare, lower is better.
@@ -73,6 +76,8 @@ def analyse(
     landmarks = tuple(landmarks)
     tasks = [Results.of(rows, measures=measures, error=error) for rows in _by_task(table)]
     folder = OutputFolder(out)
+    for label, path in _rewired(source):
+        folder.write_figure(label, path)
     concluded = [conclude(task, landmarks, own=best_over) for task in tasks]
     runs = pd.concat([last_rows(rows) for rows in _by_task(table)], ignore_index=True)
     folder.write_table("results", runs)
@@ -112,6 +117,17 @@ def _figures(results: Results, conclusions: Conclusions) -> Iterator[tuple[str, 
         yield "surface", plot_surface(results, conclusions.surface, spot)
     if conclusions.identification.epochs:
         yield "epochs", plot_epochs(conclusions.identification.epochs)
+
+
+def _rewired(source: pd.DataFrame | str | Path) -> Iterator[tuple[str, Figure]]:
+    """The paths of the layers of every run of a sweep in which training changed edges."""
+    if isinstance(source, pd.DataFrame):
+        return
+    for path in sorted(Path(source).glob(f"*/{TOPOLOGY}")):
+        try:
+            yield f"topology_{path.parent.name}", plot_topology(path.parent)
+        except (FileNotFoundError, ValueError):  # single weights, or a run that has not ended
+            continue
 
 
 def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, RelationalGraph]]:

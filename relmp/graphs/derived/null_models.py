@@ -89,19 +89,20 @@ def same_size_graph(graph: RelationalGraph, seed: int = 0) -> RelationalGraph:
         seed: Seed of the draw.
     """
     check_whole("seed", seed, 0, meaning="the seed of the draw")
-    n = graph.num_nodes
+    n, loops = graph.num_nodes, graph.num_self_loops
     rng = np.random.default_rng(seed)
     if graph.is_directed:
-        chosen = rng.choice(n * (n - 1), size=graph.num_edges - n, replace=False)
+        chosen = rng.choice(n * (n - 1), size=graph.num_edges - loops, replace=False)
         source, target = np.divmod(chosen, n - 1)
         target = target + (target >= source)  # skips the node itself
         edges = np.stack([source, target])
     else:
         source, target = np.triu_indices(n, 1)
-        chosen = rng.choice(len(source), size=(graph.num_edges - n) // 2, replace=False)
+        chosen = rng.choice(len(source), size=(graph.num_edges - loops) // 2, replace=False)
         edges = np.stack([source[chosen], target[chosen]])
         edges = np.concatenate([edges, edges[::-1]], axis=1)
-    return RelationalGraph(n, edges, name=f"same size as {graph.name or graph.key}, seed {seed}")
+    name = f"same size as {graph.name or graph.key}, seed {seed}"
+    return RelationalGraph(n, _with_loops_of(graph, edges), self_loops=False, name=name)
 
 
 def _check(graph: RelationalGraph, steps: int | None, seed: int, connected: bool) -> None:
@@ -142,7 +143,14 @@ def _rewired(
     if not graph.is_directed:
         edges = np.concatenate([edges, edges[::-1]], axis=1)
     name = f"{graph.name or graph.key} rewired, seed {seed}"
-    return RelationalGraph(graph.num_nodes, edges, labels=graph.labels, name=name)
+    edges = _with_loops_of(graph, edges)
+    return RelationalGraph(graph.num_nodes, edges, self_loops=False, labels=graph.labels, name=name)
+
+
+def _with_loops_of(graph: RelationalGraph, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The edges, and the self-loops that a graph has."""
+    loops = graph.edges[:, graph.edges[0] == graph.edges[1]]
+    return np.concatenate([edges, loops], axis=1)
 
 
 def _single_edges(

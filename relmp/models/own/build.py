@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import Graphs
 from relmp.rounds import Round
 
 Builder = Callable[..., nn.Module]
@@ -42,7 +42,7 @@ def require_builder(name: str, builder: Any) -> None:
 def build(
     name: str,
     builder: Builder,
-    graph: RelationalGraph | None,
+    graph: Graphs,
     num_classes: int,
     options: Mapping[str, Any],
 ) -> nn.Module:

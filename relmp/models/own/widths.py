@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from relmp.checks import check_whole
 from relmp.models.architecture import Widths
+from relmp.models.factory import MAX_CHANNELS
 from relmp.models.own.build import Builder
 
 WHOLE, MULTIPLIERS = ("width", "width_per_group"), ("width_mult", "channel_multiplier")
@@ -154,3 +156,17 @@ def _moved(
             break
         widths = moved
     return widths
+
+
+def as_shape(value: Any) -> tuple[int, ...]:
+    """The shape of an image, also from one number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    shape = (value,) if isinstance(value, int) else value
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
+        raise ValueError(f"input_shape is (C, H, W) or (C,), but is {value!r}.")
+    for size in shape:
+        check_whole("input_shape", size, 1, MAX_CHANNELS)
+    return tuple(shape)

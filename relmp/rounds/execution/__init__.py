@@ -1,8 +1,6 @@
 """Ways to execute a round. Message passing is the definition; the others compute the same.
 
-An execution is an ``nn.Module`` that PyG's fused hook calls instead of message and
-aggregation. It holds what it needs to know of the graph as buffers that are not saved, owns
-no parameters, and gives the same values and gradients.
+:class:`Execution` says what one is. ``execution="auto"`` takes one by :func:`_automatic`.
 """
 
 from __future__ import annotations
@@ -12,8 +10,10 @@ from functools import cache
 from typing import Protocol, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.autograd import forward_ad
 
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.cpu_kernel import CpuKernelExecution, numba_refusal
 from relmp.rounds.execution.dense import DenseExecution
 from relmp.rounds.execution.gathered import GatheredExecution
@@ -21,29 +21,16 @@ from relmp.rounds.execution.gpu_kernel import GpuKernelExecution
 from relmp.rounds.execution.rule import channels_a_node, crossover, gpu_crossover, kind_of
 from relmp.rounds.form import RoundForm
 
-
-class Execution(Protocol):
-    """A class of executions: the module, and whether it can run a round."""
-
-    name: str
-
-    def __call__(self, form: RoundForm) -> nn.Module: ...
-
-    @staticmethod
-    def refusal(form: RoundForm) -> str | None:
-        """Why the round cannot be executed so, or None."""
-
-
 MESSAGE_PASSING = "message_passing"
-_FUSED: dict[str, Execution] = {
-    cls.name: cast(Execution, cls)
+_FUSED: dict[str, type[Execution]] = {
+    cls.name: cls
     for cls in (DenseExecution, GatheredExecution, CpuKernelExecution, GpuKernelExecution)
 }
 EXECUTIONS: tuple[str, ...] = ("auto", MESSAGE_PASSING, *_FUSED)
 """What ``execution=`` accepts."""
 
 
-def choose_execution(form: RoundForm, execution: str) -> tuple[str, nn.Module | None]:
+def choose_execution(form: RoundForm, execution: str) -> tuple[str, Execution | None]:
     """The execution that a round gets: its name, and its module (None for message passing).
 
     Raises:
@@ -76,6 +63,14 @@ def possible_executions(layer: HasForm) -> list[str]:
     form = layer.form
     fused = [name for name, cls in _FUSED.items() if cls.refusal(form) is None]
     return [MESSAGE_PASSING, *fused]
+
+
+def is_transformed(executor: Execution | None) -> bool:
+    """Whether a transformation of ``torch.func`` or forward-mode differentiation is at work that
+    an execution does not know; it would give wrong tangents, or none."""
+    if executor is None or executor.is_transformable or torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _automatic(form: RoundForm) -> str:
@@ -119,4 +114,11 @@ def _warn_once(problem: str) -> None:
     )
 
 
-__all__ = ["EXECUTIONS", "MESSAGE_PASSING", "Execution", "choose_execution", "possible_executions"]
+__all__ = [
+    "EXECUTIONS",
+    "MESSAGE_PASSING",
+    "Execution",
+    "choose_execution",
+    "is_transformed",
+    "possible_executions",
+]

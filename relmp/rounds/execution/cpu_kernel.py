@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.conv2d import Conv2dMessage
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
 from relmp.rounds.form import RoundForm
@@ -17,7 +18,7 @@ from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import LinearMessage, WeightedMessage
 
 
-class CpuKernelExecution(nn.Module):
+class CpuKernelExecution(Execution):
     r"""Loops over the edges in compiled code: :math:`y_i = \sum_{j \in N(i)} W_{ij} x_j`.
 
     It does the work of the edges and no more, pixels at the border and strides included, and
@@ -31,13 +32,12 @@ class CpuKernelExecution(nn.Module):
 
     @staticmethod
     def refusal(form: RoundForm) -> str | None:
-        """Why this round cannot be executed so, or None."""
         if not isinstance(form.message, LinearMessage | Conv2dMessage):
             return f"{type(form.message).__name__} is not a matrix or kernel for every edge"
         return map_refusal(form) or layer_refusal(form) or numba_refusal()
 
     def __init__(self, form: RoundForm) -> None:
-        super().__init__()
+        super().__init__(form)
         from relmp.rounds.execution.cpu.tables import graph_table
 
         weight = cast(Tensor, form.message.weight)
@@ -48,22 +48,22 @@ class CpuKernelExecution(nn.Module):
         self.register_buffer("degrees", mean_degrees(form), persistent=False)
         self.degrees: Tensor | None
         channels = [form.in_channels, form.out_channels, weight.size(2), weight.size(1)]
-        self.sizes = [*channels, form.graph.num_nodes, form.graph.num_edges]
+        self.dims = [*channels, form.graph.num_nodes, form.graph.num_edges]
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.cpu.operators import round_forward
 
-        form = cast(WeightedMessage, message)
-        form.check_input(x.shape)
-        x, weight = in_autocast_dtype(x, form.weight)
+        linear = cast(WeightedMessage, message)
+        linear.check_input(x.shape)
+        x, weight = in_autocast_dtype(x, linear.weight)
         weight = divided(weight, self.degrees)
         if not x.dtype.is_floating_point:
             raise ValueError(f"The compiled loops take real numbers, but were given {x.dtype}.")
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         images = x if x.dim() == 4 else x[:, :, None, None]
         kernels = weight if weight.dim() == 5 else weight[..., None, None]
-        shape = convolution_of(form.geometry, (images.size(2), images.size(3))).numbers()
-        out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.sizes, shape)
+        shape = convolution_of(linear.geometry, (images.size(2), images.size(3))).numbers()
+        out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.dims, shape)
         return out.to(x.dtype).view(*out.shape[: x.dim()])
 
 

@@ -6,13 +6,14 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.linear_maps import map_refusal
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import EdgeLayout
 from relmp.rounds.message import WeightedMessage
 
 
-class DenseExecution(nn.Module):
+class DenseExecution(Execution):
     r"""Lays the edge weights out and multiplies once: :math:`y = \mathrm{layout}(W)\, x`.
 
     It costs as much as the complete graph, whatever the density. :class:`EdgeLayout` says where a
@@ -21,15 +22,13 @@ class DenseExecution(nn.Module):
 
     name = "dense"
     is_transformable = True
-    """It consists of PyTorch's own operators, which ``torch.func`` transforms."""
 
     @staticmethod
     def refusal(form: RoundForm) -> str | None:
-        """Why this round cannot be executed so, or None."""
         return map_refusal(form)
 
     def __init__(self, form: RoundForm) -> None:
-        super().__init__()
+        super().__init__(form)
         self.layout = EdgeLayout(form)
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
@@ -34,7 +35,7 @@ class _Neighbours(NamedTuple):
     own: Tensor
 
 
-class GatheredExecution(nn.Module):
+class GatheredExecution(Execution):
     r"""Gathers the neighbours of every node and multiplies once: :math:`y_i = [W_{ij}]_j [x_j]_j`.
 
     The batch comes last, so that a channel is a row and gathering copies rows. The gradients
@@ -46,12 +47,12 @@ class GatheredExecution(nn.Module):
 
     @staticmethod
     def refusal(form: RoundForm) -> str | None:
-        """Why this round cannot be executed so, or None."""
         if not isinstance(form.message, LinearMessage):
             return f"{type(form.message).__name__} is not one matrix for every edge"
         if not form.message.weight.dtype.is_floating_point:
             return f"its weights are {form.message.weight.dtype}"
-        degrees = np.stack([np.bincount(ends) for ends in form.graph.edges])
+        nodes = form.graph.num_nodes
+        degrees = np.stack([np.bincount(ends, minlength=nodes) for ends in form.graph.edges])
         if degrees.max() > MAX_PADDING * degrees.mean():
             return (
                 f"its nodes have {degrees.mean():.1f} edges on average and up to "
@@ -59,8 +60,8 @@ class GatheredExecution(nn.Module):
             )
         return map_refusal(form)
 
-    def __init__(self, form: RoundForm) -> None:
-        super().__init__()
+    def __init__(self, form: RoundForm, *, capacity: int | None = None) -> None:
+        super().__init__(form)
         source, target = form.graph.edges
         parts = (form.in_partition, form.out_partition)
         for way, ends, partitions in (
@@ -68,7 +69,7 @@ class GatheredExecution(nn.Module):
             ("backward", (target, source), parts[::-1]),
         ):
             for name, table in zip(
-                _Neighbours._fields, _neighbours(*ends, *partitions), strict=True
+                _Neighbours._fields, _neighbours(*ends, *partitions, capacity), strict=True
             ):
                 self.register_buffer(f"{way}_{name}", table, persistent=False)
         slots = np.empty(len(source), dtype=np.int64)
@@ -79,10 +80,17 @@ class GatheredExecution(nn.Module):
         self.register_buffer("degrees", mean_degrees(form), persistent=False)
         self.degrees: Tensor | None
 
+    @classmethod
+    def with_room(cls, form: RoundForm) -> GatheredExecution:
+        """With places for the largest degree that is not refused, so that tables keep their
+        shapes when edges change."""
+        degree = MAX_PADDING * form.graph.num_edges / form.graph.num_nodes
+        return cls(form, capacity=min(form.graph.num_nodes, int(degree)))
+
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
-        form = cast(WeightedMessage, message)
-        form.check_input(x.shape)
-        x, weight = in_autocast_dtype(x, form.weight)
+        linear = cast(WeightedMessage, message)
+        linear.check_input(x.shape)
+        x, weight = in_autocast_dtype(x, linear.weight)
         weight = divided(weight, self.degrees)
         tables = [self.get_buffer("slots")]
         tables += [self.get_buffer(f"{way}_{name}") for way, name in _table_names()]
@@ -146,12 +154,15 @@ def _rows(x: Tensor, rows: Tensor) -> Tensor:
     return padded.index_select(0, rows)
 
 
-def _neighbours(heard: Any, told: Any, heard_part: Any, told_part: Any) -> _Neighbours:
-    """The tables for messages from the nodes ``heard`` to the nodes ``told``."""
+def _neighbours(
+    heard: Any, told: Any, heard_part: Any, told_part: Any, capacity: int | None
+) -> _Neighbours:
+    """The tables for messages from the nodes ``heard`` to the nodes ``told``; ``capacity`` is the
+    number of places of a node, the largest degree by default."""
     nodes, order = told_part.num_nodes, np.lexsort((heard, told))
     degrees = np.bincount(told, minlength=nodes)
     places = np.arange(len(told)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
-    edges = np.full((nodes, degrees.max()), len(told))
+    edges = np.full((nodes, capacity or degrees.max()), len(told))
     edges[told[order], places] = order
     silent = np.full((1, heard_part.max_size), heard_part.channels)
     rows = np.concatenate([heard_part.slots[heard], silent])[edges]

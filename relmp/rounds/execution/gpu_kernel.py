@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.conv2d import Conv2dMessage
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.gpu.tables import graph_table
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
@@ -21,7 +22,7 @@ from relmp.rounds.message import LinearMessage, WeightedMessage
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-class GpuKernelExecution(nn.Module):
+class GpuKernelExecution(Execution):
     r"""Multiplies what a node hears in registers: :math:`y_i = [W_{ij}]_j [x_j]_j`.
 
     The channels of all neighbours of a node are gathered as the product needs them; neither
@@ -41,7 +42,7 @@ class GpuKernelExecution(nn.Module):
         return map_refusal(form) or layer_refusal(form) or triton_refusal()
 
     def __init__(self, form: RoundForm) -> None:
-        super().__init__()
+        super().__init__(form)
         table, sizes = graph_table(form.graph, form.in_partition, form.out_partition)
         self.register_buffer("table", table, persistent=False)
         self.table: Tensor
@@ -52,13 +53,13 @@ class GpuKernelExecution(nn.Module):
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.gpu.operators import round_forward
 
-        form = cast(WeightedMessage, message)
-        form.check_input(x.shape)
-        x, weight = in_autocast_dtype(x, form.weight)
+        linear = cast(WeightedMessage, message)
+        linear.check_input(x.shape)
+        x, weight = in_autocast_dtype(x, linear.weight)
         weight = divided(weight, self.degrees)
         images = x if x.dim() == 4 else x[:, :, None, None]
         kernels = weight if weight.dim() == 5 else weight[..., None, None]
-        shape = convolution_of(form.geometry, (images.size(2), images.size(3))).numbers()
+        shape = convolution_of(linear.geometry, (images.size(2), images.size(3))).numbers()
         out = round_forward(images, kernels, self.table, self.sizes, shape)
         return out.view(*out.shape[: x.dim()])
 

@@ -20,10 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from torch import Tensor
-
 from relmp.rounds.form import RoundForm
-from relmp.rounds.message import LinearMessage
+from relmp.rounds.message import WeightedMessage
 
 TABLE_VARIABLE = "RELMP_EXECUTION_TABLE"
 
@@ -32,7 +30,7 @@ class Crossover(NamedTuple):
     """Densities up to which executions beat the dense product.
 
     Args:
-        kind: "linear", "pointwise" (a 1x1 convolution) or "spatial" (a larger kernel).
+        kind: "linear" (of vectors), "pointwise" (a 1x1 convolution) or "spatial" (a larger kernel).
         size: From which size this row holds, up to the next one: channels of the layer for
             "linear", where calls cost more than small products, and channels a node for others.
         cpu_kernel: Up to this density the compiled loops win.
@@ -82,20 +80,26 @@ class GpuCrossover(NamedTuple):
     gpu_kernel: float
 
 
-MEASURED_ON_GPU: tuple[GpuCrossover, ...] = ()
+MEASURED_ON_GPU = (
+    GpuCrossover("pointwise", 8, "float32", 0.13),
+    GpuCrossover("pointwise", 32, "float32", 0.00),  # not measured
+    GpuCrossover("pointwise", 8, "bfloat16", 0.13),
+)
+"""On an NVIDIA H200 with PyTorch 2.11, step by step; see ``experiments/benchmarks/gpu.md``. Where
+there is no row, the kernels were slower or were not measured."""
 
 
 def gpu_crossover(form: RoundForm) -> float:
     """Up to which density the kernels of a GPU win for a round like this; 0 where not measured."""
     kind, size = _kind_and_size(form)
-    dtype = str(cast(Tensor, form.message.weight).dtype).removeprefix("torch.")
+    dtype = str(cast(WeightedMessage, form.message).weight.dtype).removeprefix("torch.")
     rows = [row for row in MEASURED_ON_GPU if (row.kind, row.dtype) == (kind, dtype)]
     rows = [row for row in rows if row.size <= size]
     return max(rows, key=lambda row: row.size).gpu_kernel if rows else 0.0
 
 
 def crossover(form: RoundForm) -> Crossover:
-    """The row of the table for a linear or convolutional round."""
+    """The row of the table for a round of linear maps."""
     kind, size = _kind_and_size(form)
     rows = [row for row in table(os.environ.get(TABLE_VARIABLE)) if row.kind == kind]
     return max((row for row in rows if row.size <= size), key=lambda row: row.size)
@@ -104,21 +108,25 @@ def crossover(form: RoundForm) -> Crossover:
 def _kind_and_size(form: RoundForm) -> tuple[str, float]:
     """By what a row is found."""
     kind = kind_of(form)
-    size = channels_a_node(form)
-    return kind, size * form.graph.num_nodes if kind == "linear" else size
+    return kind, mean_channels(form) if kind == "linear" else channels_a_node(form)
 
 
 def kind_of(form: RoundForm) -> str:
-    """Which rows of the table speak of a round."""
-    if isinstance(form.message, LinearMessage):
+    """Which rows of the table speak of a round of linear maps."""
+    kernel = cast(WeightedMessage, form.message).geometry.kernel
+    if not kernel:
         return "linear"
-    kernel = cast(Tensor, form.message.weight).shape[3:]
     return "pointwise" if math.prod(kernel) == 1 else "spatial"
+
+
+def mean_channels(form: RoundForm) -> float:
+    """The geometric mean of the channels of the input and of the output."""
+    return math.sqrt(form.in_channels * form.out_channels)
 
 
 def channels_a_node(form: RoundForm) -> float:
     """The node size, between that of the input and that of the output."""
-    return math.sqrt(form.in_channels * form.out_channels) / form.graph.num_nodes
+    return mean_channels(form) / form.graph.num_nodes
 
 
 @cache

@@ -9,12 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.utils import softmax
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions
-from relmp.rounds.message import Edges, Message
+from relmp.rounds.message import Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("attention")
 class AttentionMessage(Message):
     r"""A linear message, weighted by attention over the in-edges of the listener:
 
@@ -63,15 +66,18 @@ class AttentionMessage(Message):
         self.score = EdgeScore(num_edges, in_dim)
 
     def forward(self, x_i: Tensor, x_j: Tensor, edges: Edges) -> Tensor:
-        form, value = self.value.geometry, self.value(None, x_j)
-        score = self.score(form.pooled(x_i), form.pooled(x_j))
+        geometry, value = self.value.geometry, self.value(None, x_j)
+        score = self.score(geometry.pooled(x_i), geometry.pooled(x_j))
         score = F.leaky_relu(score, self.negative_slope)
         share = softmax(score, edges.target, num_nodes=edges.ptr.numel() - 1)
-        return form.scaled(value, share)
+        return geometry.scaled(value, share)
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         self.value.draw(edges, std / self._share_rms(edges)[edges.target])
         self.score.reset_parameters(edges)
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [*self.value.edge_tensors(), self.score.listener, self.score.speaker]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         weighting = int(edges.target_mask.sum()) * positions + self.score.num_parameters(edges)

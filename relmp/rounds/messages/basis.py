@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import Geometry
-from relmp.rounds.message import Edges, WeightedMessage, real_weights
+from relmp.rounds.message import WeightedMessage, real_weights
 
 
 class BasisMessage(WeightedMessage):
@@ -52,8 +53,8 @@ class BasisMessage(WeightedMessage):
         raise NotImplementedError
 
     def connect(self, edges: Edges) -> None:
-        self.coefficients = self.coefficients_of(edges).to(self.coefficients)
-        self.real = real_weights(edges, 3).to(self.real)
+        self.coefficients.copy_(self.coefficients_of(edges))
+        self.real.copy_(real_weights(edges, 3))
 
     @property
     def weight(self) -> Tensor:

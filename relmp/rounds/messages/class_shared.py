@@ -7,11 +7,13 @@ from typing import Unpack
 import torch.nn.functional as F
 from torch import Tensor
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges
 from relmp.rounds.messages.basis import BasisMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("class_shared")
 class ClassSharedMessage(BasisMessage):
     r"""One matrix for every class of edges: :math:`m_{ij} = W_{\kappa(i,j)} x_j`.
 

@@ -7,11 +7,13 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges
 from relmp.rounds.messages.basis import BasisMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("edge_attr")
 class EdgeAttrMessage(BasisMessage):
     r"""A matrix that is linear in the attributes of the edge:
     :math:`m_{ij} = \big( V_0 + \sum_d e_{ijd} V_d \big) x_j`.

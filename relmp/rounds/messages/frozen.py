@@ -7,10 +7,13 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage
+from relmp.rounds.message import WeightedMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("frozen")
 class FrozenMessage(WeightedMessage):
     r"""A linear message that is not trained: :math:`m_{ij} = W_{ij} x_j` with W a buffer.
 

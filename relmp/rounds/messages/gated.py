@@ -7,12 +7,15 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions
-from relmp.rounds.message import Edges, Message
+from relmp.rounds.message import Message
 from relmp.rounds.messages.linear_map import linear_map
 from relmp.rounds.messages.score import EdgeScore
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("gated")
 class GatedMessage(Message):
     r"""A linear message, let through by a gate:
     :math:`m_{ij} = \sigma(u_{ij} \cdot \bar x_i + v_{ij} \cdot \bar x_j + b_{ij})\, W_{ij} x_j`.
@@ -49,14 +52,17 @@ class GatedMessage(Message):
         self.bias = nn.Parameter(torch.zeros(num_edges))
 
     def forward(self, x_i: Tensor, x_j: Tensor) -> Tensor:
-        form, value = self.value.geometry, self.value(None, x_j)
-        gate = self.gate(form.pooled(x_i), form.pooled(x_j)) + self.bias[:, None]
-        return form.scaled(value, gate.sigmoid())
+        geometry, value = self.value.geometry, self.value(None, x_j)
+        gate = self.gate(geometry.pooled(x_i), geometry.pooled(x_j)) + self.bias[:, None]
+        return geometry.scaled(value, gate.sigmoid())
 
     def draw(self, edges: Edges, std: Tensor) -> None:
         self.value.draw(edges, std / GATE_RMS)
         self.gate.reset_parameters(edges)
         nn.init.zeros_(self.bias)
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [*self.value.edge_tensors(), self.gate.listener, self.gate.speaker, self.bias]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         gating = int(edges.target_mask.sum()) * positions + self.gate.num_parameters(edges)

@@ -7,8 +7,10 @@ from typing import Unpack
 from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import LinearMessage, WeightedMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("linear")
 def linear_map(
     num_edges: int, in_dim: int, out_dim: int, **geometry: Unpack[KernelOptions]
 ) -> WeightedMessage:
@@ -22,3 +24,6 @@ def linear_map(
         make_geometry(**geometry)  # complains of a stride without a kernel
         return LinearMessage(num_edges, in_dim, out_dim)
     return Conv2dMessage(num_edges, in_dim, out_dim, **geometry)  # type: ignore[arg-type]
+
+
+MESSAGES.alias("linear", LinearMessage, Conv2dMessage)

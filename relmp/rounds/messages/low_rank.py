@@ -8,10 +8,13 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage
+from relmp.rounds.message import WeightedMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("low_rank")
 class LowRankMessage(WeightedMessage):
     r"""A product of two thin matrices for every edge: :math:`m_{ij} = U_{ij} V_{ij} x_j`.
 
@@ -79,6 +82,9 @@ class LowRankMessage(WeightedMessage):
             shape = (len(speaking), 1, -1, *[1] * len(self.geometry.kernel))
             self.speaking.normal_().mul_(speaking.view(shape))
             self.hearing.normal_().mul_(hearing[:, :, None])
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [self.speaking, self.hearing]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         return self.num_parameters(edges) * positions

@@ -8,10 +8,13 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, Message
+from relmp.rounds.message import Message
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("mlp")
 class MLPMessage(Message):
     r"""A network with one hidden layer for every edge:
     :math:`m_{ij} = V_{ij}\, \mathrm{ReLU}(U_{ij} [x_i; x_j] + b_{ij})`.
@@ -78,6 +81,9 @@ class MLPMessage(Message):
             self.first.normal_().mul_(first.view(*first.shape, *[1] * len(self.geometry.kernel)))
             self.second.normal_().mul_(second[:, :, None])
             self.bias.zero_()
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [self.first, self.bias, self.second]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         return (self.num_parameters(edges) - self.bias.numel()) * positions

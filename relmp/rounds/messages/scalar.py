@@ -8,10 +8,13 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges, WeightedMessage, real_weights
+from relmp.rounds.message import WeightedMessage, real_weights
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("scalar")
 class ScalarMessage(WeightedMessage):
     r"""One number for every edge: :math:`m_{ij} = w_{ij} x_j`; on images one kernel,
     :math:`m_{ij} = w_{ij} * x_j`, the same for all channels.
@@ -53,7 +56,7 @@ class ScalarMessage(WeightedMessage):
         real = real_weights(edges, 3)
         sizes = torch.minimum(edges.source_mask.sum(1), edges.target_mask.sum(1))[:, None]
         outs, ins = (torch.arange(d, device=real.device) % sizes for d in real.shape[1:])
-        self.pattern = (real & (outs[:, :, None] == ins[:, None, :])).to(self.pattern)
+        self.pattern.copy_(real & (outs[:, :, None] == ins[:, None, :]))
 
     @property
     def weight(self) -> Tensor:
@@ -66,6 +69,9 @@ class ScalarMessage(WeightedMessage):
         scale = std / (terms * math.prod(self.geometry.kernel)).sqrt()
         with torch.no_grad():
             self.number.normal_().mul_(scale.view(-1, *[1] * len(self.geometry.kernel)))
+
+    def edge_tensors(self) -> list[Tensor]:
+        return [self.number]
 
     def flops(self, edges: Edges, positions: int = 1) -> int:
         larger = torch.maximum(edges.source_mask.sum(1), edges.target_mask.sum(1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from relmp.rounds.message import Edges
+from relmp.rounds.form import Edges
 
 
 class EdgeScore(nn.Module):

@@ -6,11 +6,13 @@ from typing import Unpack
 
 from torch import Tensor
 
+from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
-from relmp.rounds.message import Edges
 from relmp.rounds.messages.basis import BasisMessage
+from relmp.rounds.names import MESSAGES
 
 
+@MESSAGES.register("shared")
 class SharedMessage(BasisMessage):
     r"""One matrix for all edges: :math:`m_{ij} = W x_j`.
 

@@ -6,10 +6,12 @@ from relmp.training.data.given import GIVEN, as_data_set, name_data
 from relmp.training.data.image_data import ImageData, augmented, channel_statistics
 from relmp.training.data.image_folder import FolderData
 from relmp.training.data.load import DATASETS, load_data
+from relmp.training.data.objective import Objective, objective_of
 from relmp.training.data.torch_data import TorchData
 
 from relmp.training.data import mnist1d as mnist1d  # isort: skip  (these register data sets)
 from relmp.training.data import sets as sets  # isort: skip
+from relmp.training.data.sequences import SequenceData  # isort: skip
 
 __all__ = [
     "DATASETS",
@@ -17,7 +19,9 @@ __all__ = [
     "DataSet",
     "FolderData",
     "ImageData",
+    "Objective",
     "Part",
+    "SequenceData",
     "Step",
     "TorchData",
     "as_data_set",
@@ -26,5 +30,6 @@ __all__ = [
     "image_data",
     "load_data",
     "name_data",
+    "objective_of",
     "plan_epoch",
 ]

@@ -164,7 +164,7 @@ def augmented(
     batch_size: int | None = None,
     share: slice = WHOLE,
 ) -> Tensor:
-    """Flip every other image left to right and shift each by up to ``padding`` pixels.
+    """Each image shifted by up to ``padding`` pixels, and flipped left to right in half of cases.
 
     What moves in from outside is zero, the mean of normalised images.
 

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial, update_wrapper
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from relmp.registry import OpenRegistry
+from relmp.registry import OpenRegistry, parse_call
 from relmp.training.data.arrays import HELD_OUT
 from relmp.training.data.dataset import DataSet
 from relmp.training.data.given import GIVEN, as_data_set, call_loader
 from relmp.training.data.image_folder import CROP, FolderData, warn_of_enlarging
 
-Loader: TypeAlias = Callable[[Path, bool], DataSet]
-"""``(folder, download) -> data``."""
+Loader: TypeAlias = Callable[..., DataSet]
+"""``(folder, download) -> data``; what else it takes by name is written behind its own name."""
 
-DATASETS: OpenRegistry[Loader] = OpenRegistry("data set")
+
+class _Loaders(OpenRegistry[Loader]):
+    """Loaders by name, or by a name and what it takes: ``"sequence_memory(length=3)"``."""
+
+    def __getitem__(self, name: str) -> Loader:
+        if name in self or not isinstance(name, str) or "(" not in name:
+            return super().__getitem__(name)
+        task, arguments = parse_call(name)
+        loader = super().__getitem__(task)
+        options = list(inspect.signature(loader).parameters)[2:]
+        if unknown := set(arguments) - set(options):
+            raise ValueError(
+                f"Data set '{task}' has no option '{min(unknown)}'; its options are "
+                f"{', '.join(options) or 'none'}."
+            )
+        bound = partial(loader, **arguments)
+        return update_wrapper(bound, loader)
+
+
+DATASETS: OpenRegistry[Loader] = _Loaders("data set")
 
 
 def load_data(
@@ -37,8 +58,8 @@ def load_data(
 
     Args:
         data: A registered name (``digits`` needs no files, ``folder`` reads any folder of
-            images), ``"package.module:Name"`` of what gives a data set, or data as of
-            :func:`as_data_set`.
+            images; ``"sequence_memory(length=3)"`` says how), ``"package.module:Name"`` of what
+            gives a data set, or data as of :func:`as_data_set`.
         folder: Where the files lie.
         download: Whether missing files are fetched into ``folder``; their checksums are
             verified.

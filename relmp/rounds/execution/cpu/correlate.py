@@ -28,14 +28,14 @@ _SIDES = range(1, MAX_SIDE + 1)
 
 
 class CorrelateShape(NamedTuple):
-    """The numbers of one gradient of the weights.
+    """The sizes of one gradient of the weights.
 
     Args:
         blocks: Blocks of images.
-        group: How many of them are handled together.
+        group: How many of them are added up before the next chunk of pixels.
         pixels_y, channels_y, pixels_x, channels_x: Pixels and channels of both sides.
         out_dim, in_dim: The largest node sizes of both sides.
-        vectors: How many vectors the images held together fill.
+        vectors: How many vectors a block of images fills.
     """
 
     blocks: int
@@ -50,8 +50,8 @@ class CorrelateShape(NamedTuple):
 
 
 class End(NamedTuple):
-    """One end of an edge in lanes, counted in units of the images held together: the first
-    channel of a tile at the first pixel, the length of a block, and the channels of the node."""
+    """One end of an edge in lanes, counted in channels of a block: the first channel of a tile at
+    the first pixel, the length of a block, and the channels of the node."""
 
     at: int
     block: int
@@ -100,7 +100,7 @@ def correlate_tile(
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit = Emitter(context, builder, w.dtype)
         w_data, y_data, x_data = (emit.data(sig.args[i], args[i]) for i in range(3))
-        here, sizes, hears, speaks, joined = (
+        product, shape, listener, speaker, pairs = (
             emit.fields(sig.args[i], args[i]) for i in range(3, 8)
         )
 
@@ -110,12 +110,12 @@ def correlate_tile(
         def body(vectors: int, height: int, width: int) -> None:
             unit = vectors * emit.lanes
             sums = emit.registers(height * width)
-            with emit.loop(here.block_start, here.block_stop) as block:
-                y_base = emit.add(hears.at, emit.times(block, hears.block))
-                x_base = emit.add(speaks.at, emit.times(block, speaks.block))
-                with emit.loop(here.pair_start, here.pair_stop) as pair:
-                    y_pixel = emit.times(emit.number(joined.out, pair), hears.channels)
-                    x_pixel = emit.times(emit.number(joined.into, pair), speaks.channels)
+            with emit.loop(product.block_start, product.block_stop) as block:
+                y_base = emit.add(listener.at, emit.times(block, listener.block))
+                x_base = emit.add(speaker.at, emit.times(block, speaker.block))
+                with emit.loop(product.pair_start, product.pair_stop) as pair:
+                    y_pixel = emit.times(emit.number(pairs.out, pair), listener.channels)
+                    x_pixel = emit.times(emit.number(pairs.into, pair), speaker.channels)
                     y_here = emit.times(emit.add(y_base, y_pixel), unit)
                     x_here = emit.times(emit.add(x_base, x_pixel), unit)
                     for vector in range(vectors):
@@ -131,15 +131,15 @@ def correlate_tile(
                 totals = emit.sums_of_lanes([builder.load(slot) for slot in slots])
                 for i in range(some):
                     part = emit.shuffle(totals, totals, list(range(i * width, (i + 1) * width)))
-                    at = emit.add(here.w_at, emit.times(sizes.in_dim, row + i))
+                    at = emit.add(product.w_at, emit.times(shape.in_dim, row + i))
                     emit.add_to(w_data, at, part)
 
         for vectors, height, width in combinations(range(1, MAX_VECTORS + 1), *[_SIDES] * 2):
             case = emit.case
             with (
-                case(sizes.vectors, vectors),
-                case(here.rows, height),
-                case(here.columns, width),
+                case(shape.vectors, vectors),
+                case(product.rows, height),
+                case(product.columns, width),
             ):
                 body(vectors, height, width)
         return context.get_dummy_value()
@@ -152,12 +152,12 @@ def _correlate(
     y: Array,
     x: Array,
     w: Array,
-    numbers: tuple[int, ...],
+    shape: tuple[int, ...],
     source: Array,
     target: Array,
-    spoken: tuple[Array, ...],
-    heard: tuple[Array, ...],
-    joined: tuple[Array, ...],
+    x_side: tuple[Array, ...],
+    y_side: tuple[Array, ...],
+    pairs: tuple[Array, ...],
     counter: Array,
     step: int,
     tasks: int,
@@ -166,14 +166,14 @@ def _correlate(
 
     Shapes:
         - **y**, **x**: in lanes; **w**: flat ``[E, taps, out_dim, in_dim]``, added to.
-        - **numbers**: :class:`CorrelateShape`.
+        - **shape**: :class:`CorrelateShape`.
         - **source**, **target** ``[E]``: the ends of every edge.
-        - **spoken**, **heard**: :class:`Side`, the channels of every node of x and of y.
-        - **joined**: :class:`Pairs` of pixels, in chunks that stay in the cache.
+        - **x_side**, **y_side**: :class:`Side`, the channels of every node of x and of y.
+        - **pairs**: :class:`Pairs` of pixels, in chunks that stay in the cache.
         - Tasks: edges.
     """
-    shape, pairs = CorrelateShape(*numbers), Pairs(*joined)
-    x_side, y_side = Side(*spoken), Side(*heard)
+    shape, pairs = CorrelateShape(*shape), Pairs(*pairs)
+    x_side, y_side = Side(*x_side), Side(*y_side)
     chunks, taps = pairs.ptr.shape[0], pairs.ptr.shape[1] - 1
     groups = (shape.blocks + shape.group - 1) // shape.group
     edge = take(counter, step)
@@ -220,7 +220,4 @@ def _correlate(
 @compiled
 def correlate(arguments: tuple[Any, ...], team: int, threads: int) -> None:
     """:func:`_correlate` on so many threads."""
-    if threads > 1:
-        on_threads(_correlate, arguments, team, threads)
-    else:
-        _correlate(*arguments)
+    on_threads(_correlate, arguments, team, threads)

@@ -8,7 +8,7 @@ Shapes:
     - **x** ``[B, C_in, H, W]``, **y** ``[B, C_out, H', W']``
     - **w** ``[E, out_dim, in_dim, kh, kw]``
     - **graph**: :func:`relmp.rounds.execution.cpu.tables.graph_table`
-    - **sizes**: channels of x and of y, in_dim, out_dim, nodes, edges
+    - **dims**: channels of x and of y, in_dim, out_dim, nodes, edges
     - **geometry**: the numbers of :class:`relmp.rounds.execution.convolution.Convolution`
 """
 
@@ -31,10 +31,10 @@ from relmp.rounds.execution.cpu.pixels import (
     forward_taps,
     tap_pairs,
 )
-from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, lanes
+from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, block_size
 from relmp.rounds.execution.cpu.tables import InEdges, Side, read_table
 from relmp.rounds.execution.cpu.threads import share
-from relmp.rounds.execution.cpu.transpose import from_lanes, to_lanes
+from relmp.rounds.execution.cpu.transpose import transpose
 from relmp.rounds.execution.derivatives import register_derivatives
 
 Numbers: TypeAlias = Sequence[int]
@@ -46,35 +46,35 @@ SCRATCH_BYTES = 2**25
 
 
 @torch.library.custom_op("relmp::round", mutates_args=(), device_types="cpu")
-def round_forward(x: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
+def round_forward(x: Tensor, w: Tensor, graph: Tensor, dims: Numbers, geometry: Numbers) -> Tensor:
     """The round: ``y = sum over edges of w * x``."""
-    tables, shape = read_table(graph, sizes[4]), Convolution.of(geometry)
-    graph_part = ((w.size(2), 1), tables.forward, tables.into, tables.out_of)
-    return _multiply(x, w, *graph_part, forward_taps(shape), sizes[1], shape.output)
+    tables, convolution = read_table(graph, dims[4]), Convolution.of(geometry)
+    graph_part = ((w.size(2), 1), tables.forward, tables.x_side, tables.y_side)
+    return _multiply(x, w, *graph_part, forward_taps(convolution), dims[1], convolution.output)
 
 
 @torch.library.custom_op("relmp::round_input_gradient", mutates_args=(), device_types="cpu")
 def round_input_gradient(
-    y: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
+    y: Tensor, w: Tensor, graph: Tensor, dims: Numbers, geometry: Numbers
 ) -> Tensor:
     """What ``y`` wants of the input: the round over the reversed graph."""
-    tables, shape = read_table(graph, sizes[4]), Convolution.of(geometry)
-    graph_part = ((1, w.size(2)), tables.backward, tables.out_of, tables.into)
-    return _multiply(y, w, *graph_part, backward_taps(shape), sizes[0], shape.image)
+    tables, convolution = read_table(graph, dims[4]), Convolution.of(geometry)
+    graph_part = ((1, w.size(2)), tables.backward, tables.y_side, tables.x_side)
+    return _multiply(y, w, *graph_part, backward_taps(convolution), dims[0], convolution.image)
 
 
 @torch.library.custom_op("relmp::round_weight_gradient", mutates_args=(), device_types="cpu")
 def round_weight_gradient(
-    y: Tensor, x: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers
+    y: Tensor, x: Tensor, graph: Tensor, dims: Numbers, geometry: Numbers
 ) -> Tensor:
     """What ``y`` wants of the weights; zero in padded slots."""
-    tables, shape = read_table(graph, sizes[4]), Convolution.of(geometry)
-    pairs = tap_pairs(shape)
-    in_dim, out_dim, _, edges = sizes[2:]
-    w = torch.zeros(edges, math.prod(shape.kernel), out_dim, in_dim, dtype=x.dtype)
-    numbers = CorrelateShape(
+    tables, convolution = read_table(graph, dims[4]), Convolution.of(geometry)
+    pairs = tap_pairs(convolution)
+    in_dim, out_dim, _, edges = dims[2:]
+    w = torch.zeros(edges, math.prod(convolution.kernel), out_dim, in_dim, dtype=x.dtype)
+    shape = CorrelateShape(
         blocks=_blocks(x),
-        group=max(1, CHUNK // math.prod(shape.output)),
+        group=max(1, CHUNK // math.prod(convolution.output)),
         pixels_y=math.prod(y.shape[2:]),
         channels_y=y.size(1),
         pixels_x=math.prod(x.shape[2:]),
@@ -86,15 +86,15 @@ def round_weight_gradient(
     share(
         correlate,
         edges,
-        _to_lanes(y, tables.out_of, "told"),
-        _to_lanes(x, tables.into, "heard"),
+        _to_lanes(y, tables.y_side, "y"),
+        _to_lanes(x, tables.x_side, "x"),
         w.view(-1).numpy(),
-        numbers,
-        *(tables.source, tables.target, tables.into, tables.out_of),
+        shape,
+        *(tables.source, tables.target, tables.x_side, tables.y_side),
         pairs,
     )
     # The layout of the parameter: taps last.
-    return w.movedim(1, -1).reshape(edges, *w.shape[2:], *shape.kernel).contiguous()
+    return w.movedim(1, -1).reshape(edges, *w.shape[2:], *convolution.kernel).contiguous()
 
 
 def _multiply(
@@ -102,19 +102,19 @@ def _multiply(
     w: Tensor,
     strides: tuple[int, int],
     edges: InEdges[Any],
-    heard: Side[Any],
-    told: Side[Any],
+    x_side: Side[Any],
+    y_side: Side[Any],
     taps: Taps,
     channels: int,
     image: tuple[int, int],
 ) -> Tensor:
-    """The round along ``edges`` from the channels ``heard`` to those ``told``."""
+    """The round along ``edges`` from the channels of ``x_side`` to those of ``y_side``."""
     weight = w.flatten(3).movedim(-1, 1).contiguous()  # taps outermost: their channels adjoin
     y = x.new_empty(x.size(0), channels, *image)
     block = math.prod(x.shape[1:]) * _width(x)
     group = max(1, min(_blocks(x), PART_BYTES // (block * x.element_size())))
     parts = max(1, min(image[0], block * x.element_size() // PART_BYTES))
-    numbers = MultiplyShape(
+    shape = MultiplyShape(
         pixels=math.prod(x.shape[2:]),
         block=block,
         channels=channels,
@@ -126,27 +126,26 @@ def _multiply(
         parts=parts,
         vectors=_vectors(x),
     )
-    tasks = -(-_blocks(x) // group) * parts * len(told.size)
-    y_lanes = _empty_lanes(y, "told")
+    tasks = -(-_blocks(x) // group) * parts * len(y_side.size)
+    y_lanes = _empty_lanes(y, "y")
     share(
         multiply,
         tasks,
-        _to_lanes(x, heard, "heard"),
+        _to_lanes(x, x_side, "x"),
         weight.view(-1).numpy(),
         y_lanes,
-        numbers,
-        *(told, edges, taps),
+        shape,
+        *(y_side, edges, taps),
     )
-    count = _blocks(y) * len(told.size)
-    share(from_lanes, count, y_lanes, y.flatten(2).numpy(), _width(y), told)
+    count = _blocks(y) * len(y_side.size)
+    share(transpose, count, y.flatten(2).numpy(), y_lanes, _width(y), y_side, False)
     return y
 
 
 def _to_lanes(x: Tensor, side: Side[Any], place: str) -> Any:
     out = _empty_lanes(x, place)
     flat = x.contiguous().flatten(2).numpy()
-    width = _width(x)
-    share(to_lanes, _blocks(x) * len(side.size), flat, out, width, side)
+    share(transpose, _blocks(x) * len(side.size), flat, out, _width(x), side, True)
     return out
 
 
@@ -156,7 +155,7 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.kept: dict[tuple[str, Any], Any] = {}
 
-    def numbers(self, count: int, dtype: Any, place: str) -> Any:
+    def array(self, count: int, dtype: Any, place: str) -> Any:
         if count * np.dtype(dtype).itemsize > SCRATCH_BYTES:
             return np.empty(count, dtype=dtype)
         found = self.kept.get((place, dtype))
@@ -169,12 +168,13 @@ _scratch = _Scratch()
 
 
 def _empty_lanes(x: Tensor, place: str) -> Any:
-    numbers = _blocks(x) * math.prod(x.shape[1:]) * _width(x)
-    return _scratch.numbers(numbers, np.float64 if x.dtype == torch.float64 else np.float32, place)
+    count = _blocks(x) * math.prod(x.shape[1:]) * _width(x)
+    return _scratch.array(count, np.float64 if x.dtype == torch.float64 else np.float32, place)
 
 
 def _width(x: Tensor) -> int:
-    return lanes(x.element_size(), x.size(0))
+    """Images of a block."""
+    return block_size(x.element_size(), x.size(0))
 
 
 def _vectors(x: Tensor) -> int:
@@ -189,18 +189,18 @@ def _blocks(x: Tensor) -> int:
 
 
 @round_forward.register_fake
-def _(x: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
-    return x.new_empty(x.size(0), sizes[1], *geometry[10:12])
+def _(x: Tensor, w: Tensor, graph: Tensor, dims: Numbers, geometry: Numbers) -> Tensor:
+    return x.new_empty(x.size(0), dims[1], *geometry[10:12])
 
 
 @round_input_gradient.register_fake
-def _(y: Tensor, w: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
-    return y.new_empty(y.size(0), sizes[0], *geometry[8:10])
+def _(y: Tensor, w: Tensor, graph: Tensor, dims: Numbers, geometry: Numbers) -> Tensor:
+    return y.new_empty(y.size(0), dims[0], *geometry[8:10])
 
 
 @round_weight_gradient.register_fake
-def _(y: Tensor, x: Tensor, graph: Tensor, sizes: Numbers, geometry: Numbers) -> Tensor:
-    return y.new_empty(sizes[5], sizes[3], sizes[2], *geometry[0:2])
+def _(y: Tensor, x: Tensor, graph: Tensor, dims: Numbers, geometry: Numbers) -> Tensor:
+    return y.new_empty(dims[5], dims[3], dims[2], *geometry[0:2])
 
 
 register_derivatives(round_forward, round_input_gradient, round_weight_gradient)

@@ -10,24 +10,24 @@ import numpy.typing as npt
 
 from relmp.rounds.execution.convolution import Convolution
 
-Numbers = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 CHUNK = 64  # pixels whose two sides of a weight gradient stay in the nearest caches
 
 
 class Taps(NamedTuple):
     """For every pixel of one side, the pixels of the other that it sees, and by which tap."""
 
-    ptr: Numbers
-    other: Numbers
-    tap: Numbers
+    ptr: Indices
+    other: Indices
+    tap: Indices
 
 
 class Pairs(NamedTuple):
     """The pixels that a tap joins, in chunks of output pixels; ``ptr [chunks, taps + 1]``."""
 
-    ptr: Numbers
-    out: Numbers
-    into: Numbers
+    ptr: Indices
+    out: Indices
+    into: Indices
 
 
 @lru_cache(maxsize=256)
@@ -58,7 +58,7 @@ def tap_pairs(convolution: Convolution) -> Pairs:
     return Pairs(np.ascontiguousarray(np.column_stack([starts, ends])), out, into)
 
 
-def _joined(convolution: Convolution) -> tuple[Numbers, Numbers, Numbers]:
+def _joined(convolution: Convolution) -> tuple[Indices, Indices, Indices]:
     """All triples of output pixel, input pixel and tap."""
     rows, columns = (_joined_along(convolution, axis) for axis in (0, 1))
     row, column = (part.ravel() for part in np.indices((len(rows[0]), len(columns[0]))))
@@ -67,7 +67,7 @@ def _joined(convolution: Convolution) -> tuple[Numbers, Numbers, Numbers]:
     return out, into, tap
 
 
-def _joined_along(convolution: Convolution, axis: int) -> tuple[Numbers, Numbers, Numbers]:
+def _joined_along(convolution: Convolution, axis: int) -> tuple[Indices, Indices, Indices]:
     out, tap = np.indices((convolution.output[axis], convolution.kernel[axis])).reshape(2, -1)
     into = (
         out * convolution.stride[axis]
@@ -78,7 +78,7 @@ def _joined_along(convolution: Convolution, axis: int) -> tuple[Numbers, Numbers
     return out[inside], into[inside], tap[inside]
 
 
-def _taps(one: Numbers, other: Numbers, tap: Numbers, count: int) -> Taps:
+def _taps(one: Indices, other: Indices, tap: Indices, count: int) -> Taps:
     order = np.lexsort((tap, one))
     ptr = np.concatenate([[0], np.cumsum(np.bincount(one, minlength=count))])
     return Taps(ptr, np.ascontiguousarray(other[order]), np.ascontiguousarray(tap[order]))

@@ -31,7 +31,7 @@ WIDE = bool(_FEATURES.get("avx512f"))
 VECTOR_BYTES = 64 if WIDE else 32 if _FEATURES.get("avx2") else 16
 """Bytes of a vector register."""
 MAX_VECTORS = 2
-"""Largest number of vectors of images that are handled together."""
+"""Largest number of vectors that a block of images fills."""
 
 compiled: Callable[[Kernel], Kernel] = numba.njit(nogil=True, cache=True, error_model="numpy")
 """Decorator of a kernel, which threads run side by side."""
@@ -59,10 +59,10 @@ def following(task: int, counter: Array, step: int) -> int:
 
 @instructions
 def on_threads(typingctx: Any, kernel: Any, arguments: Any, team: Any, threads: Any) -> Any:
-    """``kernel(*arguments)`` on so many OpenMP threads at once; ``team`` starts them.
+    """``kernel(*arguments)`` on so many OpenMP threads at once, on this one alone if it is one.
 
-    ``team`` is the address of ``GOMP_parallel(function, data, threads, flags)``. No thread
-    needs the interpreter, so that this takes some microseconds.
+    ``team`` is the address of ``GOMP_parallel(function, data, threads, flags)``, which starts
+    them. No thread needs the interpreter, so that this takes some microseconds.
     """
     inner = kernel.get_call_type(typingctx, arguments.types, {})
     signature = types.void(kernel, arguments, types.int64, types.int64)
@@ -83,10 +83,15 @@ def on_threads(typingctx: Any, kernel: Any, arguments: Any, team: Any, threads: 
         start_type = ir.FunctionType(
             ir.VoidType(), [function_type.as_pointer(), pointer, number, number]
         )
-        start = builder.inttoptr(args[2], start_type.as_pointer())
         data = builder.bitcast(cgutils.alloca_once_value(builder, args[1]), pointer)
-        count = builder.trunc(args[3], number)
-        builder.call(start, [function, data, count, ir.Constant(number, 0)])
+        several = builder.icmp_signed(">", args[3], integer(1))
+        with builder.if_else(several) as (together, alone):
+            with together:
+                start = builder.inttoptr(args[2], start_type.as_pointer())
+                count = builder.trunc(args[3], number)
+                builder.call(start, [function, data, count, ir.Constant(number, 0)])
+            with alone:
+                builder.call(function, [data])
         return context.get_dummy_value()
 
     return signature, codegen
@@ -97,10 +102,12 @@ def integer(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
 
 
-def lanes(itemsize: int, images: int) -> int:
-    """How many images the kernels handle together: what leaves the fewest lanes empty."""
+def block_size(itemsize: int, images: int) -> int:
+    """How many images the kernels hold together: one vector of them, or two where they fill an
+    even number of vectors, so that no vector is empty."""
     one = VECTOR_BYTES // itemsize
-    return one * min(MAX_VECTORS, max(1, 2 - -(-images // one) % 2))
+    vectors = -(-images // one)
+    return one if vectors % MAX_VECTORS else one * MAX_VECTORS
 
 
 class Emitter:
@@ -109,7 +116,7 @@ class Emitter:
     def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
         self.context, self.builder = context, builder
         self.element = context.get_value_type(dtype)
-        self.lanes = VECTOR_BYTES // (dtype.bitwidth // 8)
+        self.lanes = VECTOR_BYTES // (dtype.bitwidth // 8)  # of a vector
         self.align = dtype.bitwidth // 8
         self.vector = ir.VectorType(self.element, self.lanes)
 

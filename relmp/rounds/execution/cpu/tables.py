@@ -41,26 +41,26 @@ class GraphTables(NamedTuple, Generic[T]):
 
     Shapes:
         - **source**, **target** ``[E]``
-        - **into**, **out_of**: the channels of the nodes at the input and at the output.
+        - **x_side**, **y_side**: the channels of the nodes at the input and at the output.
         - **forward**, **backward**: the edges by target, and the reversed ones by source.
     """
 
     source: T
     target: T
-    into: Side[T]
-    out_of: Side[T]
+    x_side: Side[T]
+    y_side: Side[T]
     forward: InEdges[T]
     backward: InEdges[T]
 
 
 def graph_table(
-    graph: RelationalGraph, into: ChannelPartition, out_of: ChannelPartition, taps: int
+    graph: RelationalGraph, x_part: ChannelPartition, y_part: ChannelPartition, taps: int
 ) -> Tensor:
     """The tables of a round end to end, for weights of ``taps`` numbers a pair of channels."""
     source, target = graph.edges
-    place = np.arange(graph.num_edges) * (taps * out_of.max_size * into.max_size)
+    place = np.arange(graph.num_edges) * (taps * y_part.max_size * x_part.max_size)
     (in_start, in_size), (out_start, out_size) = (
-        (np.cumsum(part.sizes) - part.sizes, part.sizes) for part in (into, out_of)
+        (np.cumsum(part.sizes) - part.sizes, part.sizes) for part in (x_part, y_part)
     )
     by_source = np.lexsort((target, source))
     reverse_ptr = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=len(in_size)))])
@@ -75,7 +75,7 @@ def graph_table(
             *(array[by_source] for array in (out_start[target], out_size[target], place)),
         ),
     )
-    parts = [*tables[:2], *tables.into, *tables.out_of, *tables.forward, *tables.backward]
+    parts = [*tables[:2], *tables.x_side, *tables.y_side, *tables.forward, *tables.backward]
     return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
 

@@ -1,7 +1,7 @@
 """Images into lanes and back.
 
-In lanes, a flat array ``[blocks, nodes, pixels, channels of the node, lanes]`` holds ``lanes``
-images side by side. One instruction handles one channel of many images, a pixel at the border
+In lanes, a flat array ``[blocks, nodes, pixels, channels of the node, block_size]`` holds a block
+of images side by side. One instruction handles one channel of many images, a pixel at the border
 or under a stride costs what it costs and nothing more, and what a node says lies in one piece.
 Counted in channels, node i begins at its first channel times the number of pixels.
 """
@@ -54,100 +54,70 @@ def transpose_tile(
 
 
 @compiled
-def _to_lanes(
-    x: Array,
-    out: Array,
-    lanes: int,
+def _transpose(
+    images: Array,
+    lanes: Array,
+    block_size: int,
     side: tuple[Array, ...],
+    into_lanes: bool,
     counter: Array,
     step: int,
     tasks: int,
 ) -> None:
-    """``[B, C, P]`` -> lanes; images behind the batch are zero. Tasks: blocks x nodes.
+    """``images [B, C, P]`` into ``lanes``, or back; images behind the batch are zero.
 
-    ``side``: :class:`relmp.rounds.execution.cpu.tables.Side`, the channels of every node.
+    Shapes:
+        - **lanes**: flat ``[blocks, nodes, pixels, channels of the node, block_size]``
+        - **side**: :class:`relmp.rounds.execution.cpu.tables.Side`, the channels of every node.
+        - Tasks: blocks x nodes.
     """
-    images, channels, pixels = x.shape
+    count, channels, pixels = images.shape
     node_start, node_size = side
-    flat, nodes = x.reshape(x.size), node_size.shape[0]
-    square = VECTOR_BYTES // x.itemsize
+    flat, nodes = images.reshape(images.size), node_size.shape[0]
+    square = VECTOR_BYTES // images.itemsize
     image_rows = np.arange(square) * (channels * pixels)
     pixel_rows = np.empty(square, dtype=np.int64)
     task = take(counter, step)
     while task < tasks:
         block, node = task // nodes, task % nodes
-        first, size = block * lanes, node_size[node]
-        x_at = node_start[node] * pixels
-        out_at = (block * channels + node_start[node]) * pixels * lanes
-        for lane in range(0, lanes, square):
-            image_at = (first + lane) * channels * pixels + x_at
-            whole = first + lane + square <= images and size * pixels >= square
+        first, size = block * block_size, node_size[node]
+        node_at = node_start[node] * pixels
+        lanes_at = (block * channels + node_start[node]) * pixels * block_size
+        for lane in range(0, block_size, square):
+            image_at = (first + lane) * channels * pixels + node_at
+            whole = first + lane + square <= count and size * pixels >= square
             if whole:
                 for number in range(0, size * pixels, square):
                     begin = min(number, size * pixels - square)
-                    _lane_rows(pixel_rows, begin, size, pixels, lanes)
-                    transpose_tile(
-                        out, out_at + lane, pixel_rows, flat, image_at + begin, image_rows
-                    )
-            else:
+                    _lane_rows(pixel_rows, begin, size, pixels, block_size)
+                    at, here = lanes_at + lane, image_at + begin
+                    if into_lanes:
+                        transpose_tile(lanes, at, pixel_rows, flat, here, image_rows)
+                    else:
+                        transpose_tile(flat, here, image_rows, lanes, at, pixel_rows)
+            else:  # too few images or numbers for a square
                 for number in range(size * pixels):
-                    at = out_at + lane + _lane_row(number, size, pixels, lanes)
+                    at = lanes_at + lane + _lane_row(number, size, pixels, block_size)
                     for i in range(square):
-                        inside = first + lane + i < images
-                        out[at + i] = flat[image_at + image_rows[i] + number] if inside else 0
+                        inside, here = first + lane + i < count, image_at + image_rows[i] + number
+                        if into_lanes:
+                            lanes[at + i] = flat[here] if inside else 0
+                        elif inside:
+                            flat[here] = lanes[at + i]
         task = following(task, counter, step)
 
 
 @compiled
-def _from_lanes(
-    x: Array,
-    out: Array,
-    lanes: int,
-    side: tuple[Array, ...],
-    counter: Array,
-    step: int,
-    tasks: int,
-) -> None:
-    """Lanes -> ``[B, C, P]``; the rest as in :func:`_to_lanes`."""
-    images, channels, pixels = out.shape
-    node_start, node_size = side
-    flat, nodes = out.reshape(out.size), node_size.shape[0]
-    square = VECTOR_BYTES // x.itemsize
-    image_rows = np.arange(square) * (channels * pixels)
-    pixel_rows = np.empty(square, dtype=np.int64)
-    task = take(counter, step)
-    while task < tasks:
-        block, node = task // nodes, task % nodes
-        first, size = block * lanes, node_size[node]
-        out_at = node_start[node] * pixels
-        x_at = (block * channels + node_start[node]) * pixels * lanes
-        for lane in range(0, lanes, square):
-            image_at = (first + lane) * channels * pixels + out_at
-            whole = first + lane + square <= images and size * pixels >= square
-            if whole:
-                for number in range(0, size * pixels, square):
-                    begin = min(number, size * pixels - square)
-                    _lane_rows(pixel_rows, begin, size, pixels, lanes)
-                    transpose_tile(flat, image_at + begin, image_rows, x, x_at + lane, pixel_rows)
-            else:
-                for number in range(size * pixels):
-                    at = x_at + lane + _lane_row(number, size, pixels, lanes)
-                    for i in range(min(square, images - first - lane)):
-                        flat[image_at + image_rows[i] + number] = x[at + i]
-        task = following(task, counter, step)
-
-
-@compiled
-def _lane_row(number: int, size: int, pixels: int, lanes: int) -> int:
+def _lane_row(number: int, size: int, pixels: int, block_size: int) -> int:
     """Where the number-th of a node's ``[size, pixels]`` numbers lies among ``[pixels, size]``."""
-    return (number % pixels * size + number // pixels) * lanes
+    return (number % pixels * size + number // pixels) * block_size
 
 
 @compiled
-def _lane_rows(rows: Array, begin: int, size: int, pixels: int, lanes: int) -> None:
+def _lane_rows(rows: Array, begin: int, size: int, pixels: int, block_size: int) -> None:
     channel, pixel = begin // pixels, begin % pixels
     for i in range(rows.shape[0]):
-        rows[i] = (pixel * size + channel) * lanes
+        rows[i] = (pixel * size + channel) * block_size
         pixel += 1
         if pixel == pixels:
             pixel = 0
@@ -155,18 +125,6 @@ def _lane_rows(rows: Array, begin: int, size: int, pixels: int, lanes: int) -> N
 
 
 @compiled
-def to_lanes(arguments: tuple[Any, ...], team: int, threads: int) -> None:
-    """:func:`_to_lanes` on so many threads."""
-    if threads > 1:
-        on_threads(_to_lanes, arguments, team, threads)
-    else:
-        _to_lanes(*arguments)
-
-
-@compiled
-def from_lanes(arguments: tuple[Any, ...], team: int, threads: int) -> None:
-    """:func:`_from_lanes` on so many threads."""
-    if threads > 1:
-        on_threads(_from_lanes, arguments, team, threads)
-    else:
-        _from_lanes(*arguments)
+def transpose(arguments: tuple[Any, ...], team: int, threads: int) -> None:
+    """:func:`_transpose` on so many threads."""
+    on_threads(_transpose, arguments, team, threads)

@@ -1,0 +1,1 @@
+"""Brains as relational graphs: the connectomes of bio2art, regions as neurons, null models."""

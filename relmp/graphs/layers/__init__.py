@@ -1,0 +1,1 @@
+"""A graph for every layer: which layer has which, and how dense each is."""

@@ -1,0 +1,1 @@
+"""A graph of its own for every layer of a model."""
