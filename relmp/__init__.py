@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from relmp.analysis import plot_sweet_spot as plot_sweet_spot
     from relmp.analysis import plot_topology as plot_topology
     from relmp.analysis import write_states as write_states
+    from relmp.catalogue import list_aggregations as list_aggregations
+    from relmp.catalogue import list_data as list_data
+    from relmp.catalogue import list_graphs as list_graphs
+    from relmp.catalogue import list_messages as list_messages
+    from relmp.catalogue import list_models as list_models
     from relmp.graphs import RelationalGraph as RelationalGraph
     from relmp.graphs import clustering_preserving_rewire as clustering_preserving_rewire
     from relmp.graphs import coarsen as coarsen
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from relmp.graphs import save_graph as save_graph
     from relmp.graphs import scale_connectome as scale_connectome
     from relmp.graphs import sweep_design_space as sweep_design_space
+    from relmp.graphs.draw import draw_graph as draw_graph
     from relmp.models import ModelConfig as ModelConfig
     from relmp.models import RelationalRNN as RelationalRNN
     from relmp.models import count_flops as count_flops
@@ -57,6 +63,7 @@ if TYPE_CHECKING:
     from relmp.rounds import degree_scaled as degree_scaled
     from relmp.rounds import initialise_by_degree as initialise_by_degree
     from relmp.rounds import message_names as message_names
+    from relmp.rounds.draw import draw_round as draw_round
     from relmp.rounds.messages import AttentionMessage as AttentionMessage
     from relmp.rounds.messages import ClassSharedMessage as ClassSharedMessage
     from relmp.rounds.messages import EdgeAttrMessage as EdgeAttrMessage
@@ -86,6 +93,13 @@ if TYPE_CHECKING:
     from relmp.training import train as train
 
 _HOMES = {
+    "relmp.catalogue": (
+        "list_aggregations",
+        "list_data",
+        "list_graphs",
+        "list_messages",
+        "list_models",
+    ),
     "relmp.graphs": (
         "RelationalGraph",
         "clustering_preserving_rewire",
@@ -106,6 +120,8 @@ _HOMES = {
         "scale_connectome",
         "sweep_design_space",
     ),
+    "relmp.graphs.draw": ("draw_graph",),
+    "relmp.rounds.draw": ("draw_round",),
     "relmp.rounds": (
         "Conv2dMessage",
         "LinearMessage",

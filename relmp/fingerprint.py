@@ -10,7 +10,10 @@ from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
-_KNOWN = ("relmp", "torch", "torch_geometric", "builtins", "abc", "typing", "functools")
+_KNOWN = (
+    "relmp", "torch", "torchvision", "timm", "torch_geometric", "builtins", "abc", "typing",
+    "functools",
+)  # fmt: skip
 """Packages whose versions are not a user's: their code is not looked at."""
 
 

@@ -1,7 +1,9 @@
-"""Progress on the standard error stream: a bar in a terminal, plain lines elsewhere."""
+"""Progress: a bar in a terminal or a notebook, plain lines on the standard error stream
+elsewhere."""
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,8 @@ def progress(what: str, total: int, *, show: bool = True) -> Iterator[Advance]:
     """
     if not show:
         yield lambda steps=1, note="": None
+    elif (display := _notebook_display()) is not None:
+        yield _widget(what, total, display)
     elif sys.stderr.isatty():
         with _bar(what, total) as advance:
             yield advance
@@ -91,6 +95,51 @@ def _bar(what: str, total: int) -> Iterator[Advance]:
             bar.update(task, advance=steps, note=note)
 
         yield advance
+
+
+def _notebook_display() -> Any:
+    """What shows things in a notebook, None elsewhere."""
+    found: Any = sys.modules.get("IPython")
+    shell = None if found is None else found.get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
+
+    return display
+
+
+def _widget(what: str, total: int, display: Callable[..., Any]) -> Advance:
+    began, last, done = time.monotonic(), 0.0, 0.0
+    handle = display(_Bar(what, total, 0, ""), display_id=True)
+
+    def advance(steps: float = 1, note: str = "") -> None:
+        nonlocal done, last
+        before, done = done, done + steps
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_STEPS or before < total <= done:
+            last = now
+            left = (now - began) / done * (total - done) if done else 0.0
+            handle.update(
+                _Bar(what, total, done, f"{now - began:.0f} s, {left:.0f} s left  {note}")
+            )
+
+    return advance
+
+
+class _Bar:
+    """A bar and what stands beside it, as a notebook and as plain text show it."""
+
+    def __init__(self, what: str, total: int, done: float, note: str) -> None:
+        self.what, self.total, self.done, self.note = what, total, done, note
+
+    def __repr__(self) -> str:
+        return f"{self.what}: {int(self.done)} of {self.total}  {self.note}".rstrip()
+
+    def _repr_html_(self) -> str:
+        return (
+            f"<div>{html.escape(self.what)} <progress max='{self.total}' value='{self.done:.2f}'>"
+            f"</progress> {int(self.done)}/{self.total} {html.escape(self.note)}</div>"
+        )
 
 
 def _lines(what: str, total: int) -> Advance:

@@ -191,3 +191,48 @@ def import_object(path: str) -> Any:
             f"Cannot import '{path}' ({error}); write it as package.module:Name, and see that "
             f"the package is installed or lies in the working folder."
         ) from error
+
+
+class OpenRegistry(Registry[T]):
+    """A registry whose names may also be written ``package.module:Name``, which is imported.
+
+    A prefix may stand for a library's own list of names (``torchvision:resnet18``).
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self._catalogues: dict[str, Callable[[str], T]] = {}
+
+    def catalogue(self, prefix: str, find: Callable[[str], T]) -> None:
+        """Let ``find`` give what ``prefix:name`` stands for."""
+        self._catalogues[prefix] = find
+
+    def __getitem__(self, name: str) -> T:
+        if not isinstance(name, str) or ":" not in name:
+            return super().__getitem__(name)
+        prefix, _, rest = name.partition(":")
+        if prefix in self._catalogues:
+            return self._catalogues[prefix](rest)
+        found: T = import_object(name)
+        if not callable(found):
+            raise ValueError(f"'{name}' is no {self.kind} but {found!r}.")
+        return found
+
+    def is_registered(self, name: str) -> bool:
+        """Whether a name is registered itself, or not known at all."""
+        return ":" not in name
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether finding this name imports what is neither registered nor in a catalogue."""
+        return ":" in name and name.partition(":")[0] not in self._catalogues
+
+    def name_of(self, item: object) -> str:
+        """The name by which an item is found: as registered, else ``package.module:Name``.
+
+        It holds a ``<`` where the item cannot be imported.
+        """
+        for name, known in self._items.items():
+            if known is item:
+                return name
+        module = getattr(item, "__module__", "<")
+        return f"{module}:{getattr(item, '__qualname__', '<')}"

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from relmp.graphs.parse import short_names
+
 Array = npt.NDArray[np.float64]
 
 MEASURES = ("clustering", "path_length")
@@ -128,6 +130,17 @@ class Results:
         )
 
     @cached_property
+    def short(self) -> pd.Series:
+        """Names of the graphs by ``graph_key``, as short as they still differ."""
+        names = [str(name) for name in self.graphs["graph"]]
+        return pd.Series(short_names(names), index=self.graphs.index, dtype=object)
+
+    def short_of(self, name: str) -> str:
+        """The short name of a graph of this name."""
+        found = self.short[self.graphs["graph"] == name]
+        return str(found.iloc[0]) if len(found) else name
+
+    @cached_property
     def block(self) -> pd.DataFrame:
         """The largest part of ``errors`` without gaps: graphs that have all of some seeds.
 
@@ -198,9 +211,18 @@ def _check_columns(table: pd.DataFrame, needed: Sequence[str]) -> None:
         raise ValueError("The table of results has no rows; finish at least one run first.")
 
 
+def last_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a finished run: the last one."""
+    return _finished(table, [])
+
+
 def _finished(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     final = table["epoch"].max()
-    runs = table[table["epoch"] == final]
+    at_end = table["epoch"] == final
+    if "finished" in table.columns:  # runs may have stopped early
+        last = table.groupby("run")["epoch"].transform("max")
+        at_end |= table["finished"] & (table["epoch"] == last)
+    runs = table[at_end]
     behind = table.loc[~table["run"].isin(runs["run"]), "run"].unique()
     if len(behind):
         notes.append(

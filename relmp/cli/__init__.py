@@ -1,5 +1,5 @@
-"""The command line: ``relmp train | predict | sweep | runs | analyse | graphs | bench |
-playground``.
+"""The command line: ``relmp train | predict | export | sweep | runs | analyse | graphs |
+bench | playground``.
 
 A command is a frozen dataclass; its fields are the options. Heavy modules are imported when a
 command runs, so that help and errors appear at once.
@@ -16,6 +16,7 @@ import tyro
 
 from relmp.cli.analyse import AnalyseCommand
 from relmp.cli.bench import BenchCommand
+from relmp.cli.export import Export
 from relmp.cli.graphs import GraphsCommand
 from relmp.cli.playground import PlaygroundCommand
 from relmp.cli.predict import Predict
@@ -26,6 +27,7 @@ from relmp.cli.train import Train
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[
         RunsCommand,

@@ -54,7 +54,7 @@ class AnalyseCommand:
         """
         from relmp.analysis import analyse
         from relmp.analysis.published import read_published
-        from relmp.graphs.serialise import graph_from_text
+        from relmp.graphs.parse import parse_graph
 
         if len(self.source) == 2 and self.source[0] != "published":
             self._compare_sweeps()
@@ -91,7 +91,7 @@ class AnalyseCommand:
             epoch=self.epoch,
             best_over=self.best_over,
             graphs=graphs,
-            landmarks=[graph_from_text(text) for text in self.landmarks],
+            landmarks=[parse_graph(text) for text in self.landmarks],
         )
         print(text, end="")
         print(f"Written to {out}.")

@@ -116,11 +116,11 @@ class BenchModel:
         from relmp.bench.model import measure_model
         from relmp.bench.rounds import MASK
         from relmp.bench.timing import machine
-        from relmp.graphs.serialise import graph_from_text
+        from relmp.graphs.parse import parse_graph
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        graph = graph_from_text(self.graph)
+        graph = parse_graph(self.graph)
         image = (3, self.image_size, self.image_size)
         found = measure_model(self.model, graph, image, self.batch_size, repeats=self.repeats)
         print(f"{self.model} over {graph}, batch {self.batch_size}, images {list(image)}\n")

@@ -156,7 +156,7 @@ def states(folder: str) -> list[tuple[Job, Kind]]:
     for run in plan:
         job = Job(run, folders[run.key])
         kind: Kind = "waiting"
-        if job.epochs_done() >= run.training.epochs:
+        if run.training.is_finished(job.records()):
             kind = "done"
         elif job.folder.is_locked():
             kind = "running"

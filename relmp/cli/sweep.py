@@ -145,8 +145,9 @@ class Sweep(TrainingOptions):
                 self.model, graphs=graphs, seeds=self.seeds, data=self.data, width=self.width,
                 **where, **options,
             )  # fmt: skip
-        cls = MODELS[self.model]
-        usual = cls.BASELINE_WIDTHS if issubclass(cls, Classifier) else None
+        cls: Any = MODELS[self.model]
+        listed = isinstance(cls, type) and issubclass(cls, Classifier)
+        usual = cls.BASELINE_WIDTHS if listed else None
         axes = {"model.graph": with_complete(graphs), **self.axes}
         base = base_run(self.model, self.data, options)
         return grid(base, budget=self.width or usual, **where, **axes, seed=range(self.seeds))
@@ -167,7 +168,7 @@ class Sweep(TrainingOptions):
         table = run_plan(
             runs, self.out, data_folder=self.data_folder, download=self.download,
             device=self.device, engine=self.engine, workers=self.workers, shard=self.shard,
-            retries=self.retries, same_code=self.same_code, budget=self.width,
+            retries=self.retries, same_code=self.same_code, budget=self.width, track=self.track,
         )  # fmt: skip
         axes = [name for name in table.columns if "." in str(name)]
         if axes:
@@ -190,7 +191,7 @@ class Sweep(TrainingOptions):
 
         part, source = shard_of(runs, self.shard), Source(self.data_folder, self.download)
         folders = RunStore(Path(self.out)).folders(part)
-        left = [r for r in part if len(folders[r.key].records()) < r.training.epochs]
+        left = [r for r in part if not r.training.is_finished(folders[r.key].records())]
         graphs = {run.model.graph for run in part}
         print(f"{len(part)} runs over {len(graphs)} graphs, {len(left)} of them to be trained.")
         if left:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -23,7 +22,8 @@ class TrainingOptions(TrainConfig, DataOptions):
 
     Args:
         out: Folder to write to; what it holds already is not done again.
-        model: Name of the model.
+        model: Name of the model (mlp, cnn, small_cnn, resnet18, ...); one of torchvision or timm,
+            made relational (torchvision:resnet18); or one of your own as package.module:Name.
         width: Width of the complete-graph model, whose cost every model is matched to; the
             paper's by default.
         message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
@@ -35,10 +35,11 @@ class TrainingOptions(TrainConfig, DataOptions):
             fan_in (that of the dense layer, as PyTorch's layers do).
         data: Data set: digits, mnist1d, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet;
             folder, for images of your own with one subfolder a class; noise, to try a large
-            model.
+            model; or package.module:Name of a class or function of your own that gives one.
         data_folder: Where its files lie.
         download: Fetch missing files.
         device: cpu, cuda, ...; a GPU where there is one by default.
+        track: Who else is told of every record: tensorboard, or package.module:Name of your own.
         same_code: Go on although the code of your own message or model has changed; it does the
             same.
     """
@@ -54,6 +55,7 @@ class TrainingOptions(TrainConfig, DataOptions):
     data_folder: str = "data"
     download: bool = False
     device: str | None = None
+    track: tuple[str, ...] = ()
     same_code: bool = False
     loop: LoopOptions = field(default_factory=LoopOptions)
 
@@ -81,7 +83,7 @@ class Train(TrainingOptions):
             "ws_flex(n=64, k=8.5, p=0.2, seed=3)", a connectome or a file; "none" trains the
             ordinary dense network.
         seed: Decides initial weights and training.
-        tensorboard: Write the records for TensorBoard as well, into the folder of the run.
+        tensorboard: Short for --track tensorboard.
     """
 
     graph: tyro.conf.Positional[str]
@@ -97,9 +99,9 @@ class Train(TrainingOptions):
     def _train(self, team: Team, device: torch.device) -> None:
         from relmp.graphs.parse import parse_graph
         from relmp.models import count_flops, count_parameters, create_model
-        from relmp.models.budget import matched_options
+        from relmp.models.budget import options_at_budget
         from relmp.progress import training_progress
-        from relmp.training import TensorBoard, load_data, train
+        from relmp.training import load_data, train
 
         graph = None if self.graph.lower() == "none" else parse_graph(self.graph)
         if team.leads and graph is not None and graph.name.startswith(f"{self.graph}("):
@@ -110,8 +112,10 @@ class Train(TrainingOptions):
                 folder=self.data_folder,
                 download=self.download and team.leads,
                 image_size=self.image_size,
+                crop=self.crop,
+                held_out=self.held_out,
             )
-        matched = matched_options(
+        matched = options_at_budget(
             self.model,
             graph=graph,
             num_classes=data.num_classes,
@@ -126,17 +130,11 @@ class Train(TrainingOptions):
             flops, parameters = count_flops(model, data.input_shape), count_parameters(model)
             over = f"{self.model} over {graph or 'no graph'}"
             print(f"{over}: {flops:,} FLOPs, {parameters:,} parameters")
-        tensorboard = TensorBoard(Path(self.out) / "tensorboard") if self.tensorboard else None
+        track = (*self.track, *(["tensorboard"] if self.tensorboard else []))
         with training_progress(self.epochs, show=team.leads) as (on_epoch, on_step):
-
-            def report(record: dict[str, Any]) -> None:
-                on_epoch(record)
-                if tensorboard is not None:
-                    tensorboard(record)
-
             history = train(
                 model, data, out=self.out, device=device, same_code=self.same_code,
-                on_epoch=report, on_step=on_step, **self.settings(),
+                on_epoch=on_epoch, on_step=on_step, track=track, **self.settings(),
             )  # fmt: skip
         if team.leads:
             last = history.iloc[-1]

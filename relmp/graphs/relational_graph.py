@@ -22,6 +22,7 @@ from relmp.graphs.edges import (
     networkx_of,
     with_self_loops,
 )
+from relmp.graphs.shown import Shown
 from relmp.graphs.size import MAX_LABELLED
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class GeneratorCall(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-class RelationalGraph:
+class RelationalGraph(Shown):
     r"""A frozen set of nodes and directed edges :math:`j \to i`: node i listens to node j.
 
     Every node also listens to itself: self-loops are added where they are missing, unless
@@ -84,13 +85,12 @@ class RelationalGraph:
                 f"A relational graph needs at least one node, and at most {MAX_LABELLED:,}, but "
                 f"num_nodes is {num_nodes!r}."
             )
-        num_nodes = int(num_nodes)
+        self._num_nodes = num_nodes = int(num_nodes)
         edges = checked_edges(num_nodes, edge_index)
         attr = checked_attributes(edges.shape[1], edge_attr)
         if self_loops:
             edges, attr = with_self_loops(num_nodes, edges, attr, self_loop_attr)
         order = np.lexsort((edges[0], edges[1]))
-        self._num_nodes = int(num_nodes)
         self._edges = frozen(edges[:, order])
         self._attr = None if attr is None else frozen(attr[order])
         self.name = name

@@ -9,6 +9,8 @@ from relmp.models.budget import Classifier, count_flops, count_parameters, match
 from relmp.models.convert import dense_reasons, relationalize, to_dense
 from relmp.models.factory import MODELS, ModelConfig, create_model
 from relmp.models.inspection import Summary, summary, verify
+from relmp.models.own import described as _described  # noqa: F401
+from relmp.models.own import relationalized as _relationalized  # noqa: F401
 from relmp.models.per_layer.random_graphs import layer_graphs
 from relmp.models.recurrent import RecurrentNetwork, RelationalRNN
 

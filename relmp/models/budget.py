@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -10,17 +10,26 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from relmp.checks import check_whole
-from relmp.graphs import RelationalGraph
-from relmp.graphs.layers.mapping import Graphs, as_graphs
+from relmp.graphs import RelationalGraph, create_graph
+from relmp.graphs.layers.mapping import Graphs, LayerGraphs, as_graphs
 from relmp.models.architecture import Plan, Widths, check_widths, plan_graphs
 from relmp.models.blocks import stage_widths
 from relmp.models.factory import (
-    MAX_CHANNELS,
-    MODELS,
     check_channels,
     check_options,
     create_model,
+    named_builder,
+)
+from relmp.models.own.build import Builder, input_options
+from relmp.models.own.widths import (
+    NoWidthError,
+    as_option,
+    as_shape,
+    built_costs,
+    match_widths,
+    require_effect,
+    start_widths,
+    width_option,
 )
 from relmp.models.recurrent.layer import RelationalRNN
 from relmp.rounds import Round, resolve_message
@@ -88,6 +97,9 @@ def round_graphs(model: nn.Module) -> dict[str, RelationalGraph]:
     return {name: layer.graph for name, layer in rounds}
 
 
+BUILT_RESCALES = 15
+"""How often the width of a model is rescaled whose cost is found by building it."""
+
 MAX_WIDENING = 32
 """A model over a graph is at most so many times as wide as the complete-graph model."""
 
@@ -126,9 +138,9 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def match_flops(
-    name: str,
-    *,
+    name: str | Builder,
     graph: Graphs,
+    *,
     num_classes: int = 10,
     width: int | Sequence[int] | None = None,
     input_shape: Sequence[int] | None = None,
@@ -138,7 +150,8 @@ def match_flops(
     """A model over ``graph``, as wide as it costs the FLOPs of the complete-graph model.
 
     Args:
-        name: A registered model.
+        name: A model, as of :func:`create_model`. One that does not list what its layers cost is
+            built at several values of its ``width`` (or ``width_mult``), and counted.
         graph: The graph of all inner layers, or graphs by name of layer, as
             :func:`create_model`.
         num_classes: Number of classes.
@@ -150,7 +163,7 @@ def match_flops(
             ``message`` costs.
 
     Raises:
-        ValueError: As :func:`create_model`.
+        ValueError: As :func:`create_model`, or if the model has no width, or ignores it.
         NotImplementedError: If the message does not say what it costs.
 
     Reference:
@@ -163,7 +176,7 @@ def match_flops(
 
 
 def matched_options(
-    name: str,
+    name: str | Builder,
     *,
     graph: Graphs,
     num_classes: int,
@@ -174,15 +187,16 @@ def matched_options(
     """The options, widths included, that :func:`match_flops` hands to :func:`create_model`.
 
     Raises:
-        ValueError: As :func:`create_model`, or if the model does not list its layers.
+        ValueError: As :func:`match_flops`.
     """
-    cls, graph = MODELS[name], as_graphs(graph)
-    if not issubclass(cls, Classifier):
-        raise ValueError(
-            f"Model '{name}' cannot be matched to a budget, since {cls.__name__} does not list "
-            f"what its layers cost; derive it from relmp.models.Classifier."
-        )
+    name, cls = named_builder(name)
+    graph = as_graphs(graph)
     check_channels({**options, "width": width})
+    if not (isinstance(cls, type) and issubclass(cls, Classifier)):
+        maker: Builder = cls  # type: ignore[assignment]
+        if isinstance(graph, LayerGraphs):
+            raise ValueError(f"Model '{name}' takes one graph, not graphs by name of layer.")
+        return _built_options(name, maker, graph, num_classes, width, input_shape, options)
     baseline = stage_widths(width, cls.BASELINE_WIDTHS)
     if input_shape is not None:
         input_shape = as_shape(input_shape)
@@ -210,74 +224,58 @@ def matched_options(
     return options | {"width": widths[0] if len(widths) == 1 else list(widths)}
 
 
-def match_widths(
-    flops: Callable[[Widths], int], widths: Widths, reference: int, *, rescales: int
-) -> Widths:
-    """Widths of the stages at which ``flops`` reaches ``reference``, by the published rule.
-
-    1. ``rescales`` times: multiply the first width by the square root of the missing factor
-       (to two decimals); the other stages follow in proportion.
-    2. Step the first width by one, up to the first cost that is not below the reference, or
-       down to below it and then up by one.
-    3. Each further stage in turn moves channel by channel towards the reference, by no more
-       than its share of the first width, and stops before it would cross it.
-
-    Args:
-        flops: Cost of the model at given stage widths.
-        widths: Widths of the complete-graph model.
-        reference: Its cost, the budget.
-        rescales: How often step 1 is repeated.
-
-    Reference:
-        The code of You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020.
-    """
-    if flops(widths) == reference:
-        return widths
-    for _ in range(rescales):
-        scale = round(math.sqrt(reference / flops(widths)), 2)
-        widths = _scaled(widths, round(widths[0] * scale))
-    if flops(widths) < reference:
-        while flops(widths) < reference:
-            widths = _scaled(widths, widths[0] + 1)
-    else:
-        while flops(widths) >= reference:
-            widths = _scaled(widths, widths[0] - 1)
-        widths = _scaled(widths, widths[0] + 1)
-    limits = [round(width / widths[0]) for width in widths]
-    for stage in range(1, len(widths)):
-        widths = _moved(flops, widths, reference, stage, limits[stage])
-    return widths
+def options_at_budget(name: str | Builder, **known: Any) -> dict[str, Any]:
+    """:func:`matched_options`; a model without a width keeps its cost, which a warning says."""
+    try:
+        return matched_options(name, **known)
+    except NoWidthError as error:
+        warnings.warn(f"Models are not of equal cost. {error}", stacklevel=2)
+    _, cls = named_builder(name)
+    fixed = ("graph", "num_classes", "width", "input_shape")
+    options = {key: value for key, value in known.items() if key not in fixed}
+    shape = known.get("input_shape")
+    return ({} if shape is None else input_options(cls, as_shape(shape))) | options
 
 
-def _scaled(widths: Widths, first: int) -> Widths:
-    return (first, *(round(first * width / widths[0]) for width in widths[1:]))
+def _built_options(
+    name: str,
+    builder: Builder,
+    graph: RelationalGraph | None,
+    num_classes: int,
+    width: int | Sequence[int] | None,
+    input_shape: Sequence[int] | None,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """The same for a model that does not list its layers: it is built, and its FLOPs counted."""
+    check_options(name, builder, options)
+    option = width_option(name, builder, options)
+    start = start_widths(name, builder, options, width)
+    if input_shape is None:
+        raise ValueError(
+            f"Model '{name}' does not say which images it takes; give the shape of one "
+            f"(input_shape=(3, 32, 32))."
+        )
+    shape = as_shape(input_shape)
+    options = input_options(builder, shape) | options
+    if graph is None:
+        return options | {option: as_option(option, start)}
 
+    model = builder if "<" in name else name
 
-def _moved(
-    flops: Callable[[Widths], int], widths: Widths, reference: int, stage: int, limit: int
-) -> Widths:
-    above = flops(widths) >= reference
-    for _ in range(limit):
-        width = widths[stage] + (-1 if above else 1)
-        moved = (*widths[:stage], width, *widths[stage + 1 :])
-        if (flops(moved) >= reference) != above:
-            break
-        widths = moved
-    return widths
+    def cost(over: RelationalGraph) -> Callable[[Any], int]:
+        def of_width(value: Any) -> int:
+            chosen = options | {option: value}
+            return count_flops(create_model(model, over, num_classes=num_classes, **chosen), shape)
 
+        return of_width
 
-def as_shape(value: Any) -> tuple[int, ...]:
-    """The shape of an image, also from one number.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    shape = (value,) if isinstance(value, int) else value
-    if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
-        raise ValueError(f"input_shape is (C, H, W) or (C,), but is {value!r}.")
-    for size in shape:
-        check_whole("input_shape", size, 1, MAX_CHANNELS)
-    return tuple(shape)
+    most = MAX_WIDENING * start[0]
+    flops = built_costs(name, cost(graph), option, most)
+    require_effect(name, flops, start, option)
+    complete = create_graph("complete", n=graph.num_nodes)
+    reference = built_costs(name, cost(complete), option, most)(start)
+    widths = match_widths(flops, start, reference, rescales=BUILT_RESCALES)
+    return options | {option: as_option(option, widths)}
 
 
 def run_one_image(model: nn.Module, input_shape: Sequence[int], hook: Callable[..., None]) -> None:

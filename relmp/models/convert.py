@@ -30,6 +30,9 @@ from relmp.rounds.names import MessageFactory
 
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 
+FUSED = "relational across q, k and v, whose channels it makes together"
+_FUSED_NAME = re.compile(r"(^|[._])(qkv|q_k_v|in_proj|Wqkv|c_attn)(_proj)?$")
+
 
 def relationalize(
     model: nn.Module,
@@ -48,7 +51,9 @@ def relationalize(
 
     The first and the last layer stay dense, in the order in which the model registers its
     layers, and so do those that :func:`dense_reasons` names. The copy keeps these reasons as
-    ``model.kept_dense``, and :func:`relmp.summary` shows them.
+    ``model.kept_dense``, and :func:`relmp.summary` shows them. One layer that makes queries, keys
+    and values together (``qkv``) becomes one round, whose nodes run across the three; such layers
+    are named by ``model.fused`` and the summary.
 
     Nodes are consecutive channels. Where a model concatenates the channels of several layers
     (DenseNet), the nodes of the parts do not line up with those of the whole: a node of the
@@ -86,6 +91,8 @@ def relationalize(
     twin.kept_dense = {  # type: ignore[assignment]
         name: reason for name, reason in reasons.items() if reason is not None
     }
+    twin.fused = {name: FUSED for name in chosen if _FUSED_NAME.search(name)}  # type: ignore[assignment]
+    twin.graph = graph  # type: ignore[assignment]
     return twin
 
 
@@ -277,3 +284,4 @@ def _replace(model: nn.Module, new: Mapping[int, nn.Module]) -> None:
 def _forget_config(model: nn.Module) -> None:
     """A converted model is not what its configuration would build."""
     model.__dict__.pop("config", None)
+    model.__dict__.pop("graph", None)

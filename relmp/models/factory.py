@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -15,14 +14,15 @@ from relmp.fingerprint import code_fingerprint
 from relmp.graphs import RelationalGraph
 from relmp.graphs.layers.mapping import Graphs, LayerGraphs, as_graphs
 from relmp.graphs.serialise import graph_to_dict, graphs_from_dict
-from relmp.registry import Registry, parse_call
+from relmp.models.own.build import Builder, build, option_names, require_builder
+from relmp.registry import OpenRegistry, parse_call
 from relmp.rounds.aggregation import aggregation_code, aggregation_text, foreign_aggregations
 from relmp.rounds.names import MESSAGES, message_text, resolve_message
 
 MAX_CHANNELS = 2**20
 """So many channels, features or classes may a layer have."""
 
-MODELS: Registry[type[nn.Module]] = Registry("model")
+MODELS: OpenRegistry[Builder] = OpenRegistry("model")
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,36 @@ class ModelConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "graph", as_graphs(self.graph))
 
-    def create(self) -> nn.Module:
-        """Build the model."""
+    def create(self, builder: Builder | None = None) -> nn.Module:
+        """Build the model, by ``builder`` where what its name stands for is not to be imported.
+
+        Raises:
+            ValueError: If it cannot be built, as a model of which a run holds weights alone.
+        """
         return create_model(
-            self.name,
+            builder or self.name,
             graph=self.graph,
             num_classes=self.num_classes,
             seed=self.seed,
             **self.options,
         )
 
+    @property
+    def is_given(self) -> bool:
+        """Whether this says what a model is that was built by hand, not how to build it."""
+        return self.name.startswith(f"{GIVEN}:")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; messages and aggregations are written as text.
 
         Raises:
-            ValueError: If an option is an object that cannot be written down.
+            ValueError: If the model or an option is an object that cannot be written down.
         """
+        if "<" in self.name:
+            raise ValueError(
+                f"Model '{self.name}' cannot be written to a configuration; define it at the top "
+                f"level of a module that can be imported."
+            )
         return {
             "name": self.name,
             "graph": None if self.graph is None else graph_to_dict(self.graph),
@@ -93,14 +107,25 @@ class ModelConfig:
     def foreign(self) -> list[str]:
         """What building this model would import that is neither registered nor installed."""
         found = list(foreign_aggregations(self.options.get("aggr")))
-        message = self.options.get("message")
+        message, of = self.options.get("message"), self.options.get("of")
         if isinstance(message, str) and not MESSAGES.is_known(parse_call(message)[0]):
             found.append(message)
-        return found
+        models = [name for name in (self.name, of) if isinstance(name, str)]
+        return [name for name in models if MODELS.is_foreign(name) or self._fetches(name)] + found
+
+    def _fetches(self, name: str) -> bool:
+        """Whether building a network of a library would read files or download weights."""
+        library, separator, model = name.partition(":")
+        asked = any(self.options.get(option) for option in FETCHING)
+        return bool(separator) and library != GIVEN and (asked or not model.isidentifier())
 
     def code(self) -> dict[str, str]:
         """Fingerprints of the user's own code that the model runs, by what it is."""
+        if self.is_given:
+            return {}
         parts: dict[str, list[Any]] = {"model": [MODELS[self.name]]}
+        if MODELS.is_foreign(str(self.options.get("of", ""))):
+            parts["of"] = [MODELS[str(self.options["of"])]]
         if "message" in self.options:
             parts["message"] = [resolve_message(self.options["message"])]
         if "aggr" in self.options:
@@ -127,10 +152,20 @@ def _plain(key: str, value: Any) -> object:
     )
 
 
+FETCHING = (
+    "weights", "weights_backbone", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay",
+    "checkpoint_path", "cache_dir",
+)  # fmt: skip
+"""Options of torchvision's and timm's models that make them read files or download weights."""
+
+GIVEN = "given"
+"""How the name of a model begins that was built by hand."""
+
+
 def create_model(
-    name: str,
-    *,
+    name: str | Builder,
     graph: Graphs = None,
+    *,
     num_classes: int = 10,
     seed: int = 0,
     **options: Any,
@@ -140,7 +175,9 @@ def create_model(
     ``create_model("mlp", graph=graph, num_classes=10, in_features=3072, width=512)``
 
     Args:
-        name: A registered model (``relmp.models.MODELS.names()``).
+        name: A registered model (:func:`relmp.list_models`); one of torchvision or timm, made
+            relational (``"torchvision:resnet18"``); or your own: a class or function
+            ``(graph, num_classes, width=...)``, also as ``"package.module:Name"``.
         graph: The graph of all inner layers, or a mapping from names of layers, or patterns
             (``{"stages.0.*": graph}``), to graphs, where those that are not named are ordinary;
             None builds the ordinary dense network.
@@ -150,9 +187,10 @@ def create_model(
             written as text: "gated", "low_rank(rank=2)", "package.module:Name".
 
     Raises:
-        ValueError: If the name or an option is unknown, or a layer cannot carry the graph.
+        ValueError: If the name or an option is unknown, a layer cannot carry the graph, or a
+            model of your own ignores it.
     """
-    cls = MODELS[name]
+    name, cls = named_builder(name)
     check_options(name, cls, options)
     graph = as_graphs(graph)
     check_whole("num_classes", num_classes, 1, MAX_CHANNELS)
@@ -162,9 +200,25 @@ def create_model(
         options = options | {"message": resolve_message(options["message"])}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = cls(graph, num_classes, **options)
+        model = build(name, cls, graph, num_classes, options)
     model.config = ModelConfig(name, graph, num_classes, seed, options)  # type: ignore[assignment]
+    if not hasattr(model, "graph"):
+        model.graph = graph  # type: ignore[assignment]
     return model
+
+
+def named_builder(model: str | Builder) -> tuple[str, Builder]:
+    """The name of a model, and what makes it.
+
+    Raises:
+        ValueError: If there is no such model, or it takes no graph.
+    """
+    if isinstance(model, str) or not callable(model):
+        builder, name = MODELS[model], model
+    else:
+        builder, name = model, MODELS.name_of(model)
+    require_builder(name, builder)
+    return name, builder
 
 
 def check_channels(options: Mapping[str, Any]) -> None:
@@ -176,11 +230,11 @@ def check_channels(options: Mapping[str, Any]) -> None:
             check_whole(name, count, 1, MAX_CHANNELS)
 
 
-def check_options(name: str, cls: type[nn.Module], options: Mapping[str, Any]) -> None:
+def check_options(name: str, cls: Builder, options: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` if a model does not know one of these options."""
-    accepted = [p for p in inspect.signature(cls).parameters if p not in ("graph", "num_classes")]
+    accepted, takes_any = option_names(cls)
     unknown = [key for key in options if key not in accepted]
-    if unknown:
+    if unknown and not takes_any:
         raise ValueError(
             f"Model '{name}' has no option '{unknown[0]}'; its options are {', '.join(accepted)}."
         )

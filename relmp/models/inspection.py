@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from relmp.models.budget import Classifier, as_shape, layer_flops, run_one_image
+from relmp.models.budget import Classifier, layer_flops, run_one_image
+from relmp.models.own.widths import as_shape
 from relmp.models.recurrent.layer import RelationalRNN
 from relmp.rounds import Round
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
@@ -33,7 +34,8 @@ class Summary:
             output), ``edges``, ``density``, ``parameters``, ``flops``, ``activation_bytes``
             (of the output, for one image), ``message_bytes`` (what literal messages of one
             image take, whether or not the round is executed so), ``execution`` and ``note``
-            (why a layer stays dense, where that is known). Layers that are no rounds have
+            (why a layer stays dense, where that is known, or which parts a
+            fused layer is relational across). Layers that are no rounds have
             empty places.
         dense_flops: Multiply-adds of one image as if every round were dense (f_D); None where a
             message does not say what it costs.
@@ -109,7 +111,7 @@ def summary(model: nn.Module, input_shape: Sequence[int] | None = None) -> Summa
             )
         input_shape = model.input_shape
     names = {module: name for name, module in model.named_modules()}
-    notes: dict[str, str] = getattr(model, "kept_dense", {})
+    notes: dict[str, str] = {**getattr(model, "kept_dense", {}), **getattr(model, "fused", {})}
     rows: list[dict[str, Any]] = []
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -65,11 +65,12 @@ class Jobs:
         self.done, self.running, self.best = 0, 0, float("inf")
         for job in jobs:
             records = job.records()
-            if len(records) >= job.run.training.epochs:
+            if job.run.training.is_finished(records):
                 self._finish(records)
+                advance(job.run.training.epochs, self.note())
             else:
                 self.pending.append(job)
-            advance(len(records), self.note())
+                advance(len(records), self.note())
         self.total = len(self.pending)
 
     def hand_out(self) -> list[Job]:
@@ -88,8 +89,9 @@ class Jobs:
             self.busy.append(job)
         elif event.kind == "done":
             self.running -= 1
-            self._finish(job.records())
-            self.advance(0, self.note())
+            records = job.records()
+            self._finish(records)
+            self.advance(job.run.training.epochs - len(records), self.note())  # stopped early
         else:
             self.running -= 1
             self._fail(job, event)

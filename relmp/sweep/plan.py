@@ -12,19 +12,22 @@ from typing import Any
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.graphs.relational_graph import require_graph
 from relmp.models import MODELS, ModelConfig
-from relmp.models.budget import matched_options
-from relmp.models.factory import check_options
+from relmp.models.budget import options_at_budget
+from relmp.models.factory import check_options, named_builder
+from relmp.models.own.build import Builder, input_options
 from relmp.training.config import SETTINGS, Settings
-from relmp.training.data import DataSet, load_data
+from relmp.training.data import DataSet, load_data, name_data
+from relmp.training.data.arrays import HELD_OUT
+from relmp.training.outside.start import source_text
 from relmp.training.run_config import RunConfig
 
 
 def over_graphs(
-    model: str = "mlp",
+    model: str | Builder = "mlp",
     *,
     graphs: Iterable[RelationalGraph],
     seeds: int | Iterable[int] = 5,
-    data: str = "digits",
+    data: Any = "digits",
     width: int | None = None,
     data_folder: str | Path = "data",
     download: bool = False,
@@ -36,10 +39,12 @@ def over_graphs(
     graphs without one.
 
     Args:
-        model: Name of a model.
+        model: A model, as of :func:`relmp.create_model`; one without a width keeps its cost, which
+            a warning says.
         graphs: Relational graphs, all with the same number of nodes.
         seeds: Seeds of initial weights and training; a number means so many, from 0.
-        data: Name of a data set; its images decide what a model costs.
+        data: Name of a data set, or data as of :func:`relmp.train`; its images decide what a model
+            costs.
         width: Width of the complete-graph model, whose FLOPs every model is matched to; the
             paper's by default.
         data_folder: Where the files of the data set lie.
@@ -101,6 +106,9 @@ def grid(
         ValueError: If no run has such an axis, an axis has no values, or a value is out of range.
     """
     values = {axis: list(chosen) for axis, chosen in axes.items()}
+    if "training.init_from" in values:
+        sources = values["training.init_from"]
+        values["training.init_from"] = [run if run is None else source_text(run) for run in sources]
     for axis, chosen in values.items():
         if not chosen:
             raise ValueError(f"Axis '{axis}' has no values; give at least one.")
@@ -113,7 +121,7 @@ def grid(
     return plan
 
 
-def base_run(model: str, data: str, options: Mapping[str, Any]) -> RunConfig:
+def base_run(model: str | Builder, data: Any, options: Mapping[str, Any]) -> RunConfig:
     """A run without a graph, from settings and options of the model by name.
 
     Raises:
@@ -123,10 +131,15 @@ def base_run(model: str, data: str, options: Mapping[str, Any]) -> RunConfig:
         raise ValueError(
             f"A sweep takes seeds=, several of them; seed={options['seed']} was given."
         )
+    if not isinstance(data, str):
+        data = name_data(data, held_out=options.get("held_out", HELD_OUT))
+    if options.get("init_from") is not None:
+        options = {**options, "init_from": source_text(options["init_from"])}
     settings = Settings.of(data, {name: options[name] for name in SETTINGS if name in options})
     rest = {name: value for name, value in options.items() if name not in SETTINGS}
+    model, builder = named_builder(model)
     try:
-        check_options(model, MODELS[model], rest)
+        check_options(model, builder, rest)
     except ValueError as error:
         names = ", ".join(name for name in SETTINGS if name != "seed")
         raise ValueError(f"{error} The settings of training are {names}.") from None
@@ -165,7 +178,7 @@ class _Matching:
 
     data_folder: str | Path
     download: bool
-    shapes: dict[tuple[str, int | None], DataSet] = field(default_factory=dict)
+    shapes: dict[tuple[Any, ...], DataSet] = field(default_factory=dict)
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __call__(self, run: RunConfig, budget: int | Sequence[int] | None) -> RunConfig:
@@ -173,7 +186,7 @@ class _Matching:
         shape = (data.name, data.input_shape, data.num_classes)
         key = f"{model.name} {model.graph and model.graph.key} {model.options} {budget} {shape}"
         if key not in self.found:
-            self.found[key] = matched_options(
+            self.found[key] = options_at_budget(
                 model.name,
                 graph=model.graph,
                 num_classes=data.num_classes,
@@ -189,23 +202,21 @@ class _Matching:
 
     def classes(self, run: RunConfig) -> RunConfig:
         """The run with as many classes and such images as its data has."""
-        data, cls = self._data(run), MODELS[run.model.name]
-        options = {}
-        if hasattr(cls, "input_options"):
-            options = cls.input_options(data.input_shape)
-        model = run.model
+        data, model = self._data(run), run.model
+        options = input_options(MODELS[model.name], data.input_shape)
         described = ModelConfig(
             model.name, model.graph, data.num_classes, model.seed, {**options, **model.options}
         )
         return RunConfig(described, run.data, run.training)
 
     def _data(self, run: RunConfig) -> DataSet:
-        key = (run.data.name, run.data.image_size)
+        key = (run.data.name, run.data.image_size, run.data.held_out)
         if key not in self.shapes:
             self.shapes[key] = load_data(
                 run.data.name,
                 folder=self.data_folder,
                 download=self.download,
                 image_size=run.data.image_size,
+                held_out=run.data.held_out,
             )
         return self.shapes[key]

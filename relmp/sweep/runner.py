@@ -14,6 +14,7 @@ from relmp.checks import check_whole
 from relmp.claim import Watch
 from relmp.graphs import RelationalGraph
 from relmp.machine import cores
+from relmp.models.own.build import Builder
 from relmp.progress import progress
 from relmp.sweep.engines import ENGINES, Event, run_here, run_in_pool, run_on_ray
 from relmp.sweep.jobs import Job, Jobs, label_of
@@ -21,19 +22,21 @@ from relmp.sweep.plan import over_graphs
 from relmp.sweep.store import RunStore, collect
 from relmp.sweep.work import Ready, Source, train_planned
 from relmp.training.device import pick_device
+from relmp.training.outside.start import check_patience
 from relmp.training.run import check_fit
 from relmp.training.run_config import RunConfig
+from relmp.training.tracking import several
 
 BUSY_SECONDS = 1.0
 """So often it is looked whether a run that another process has in hand has become free."""
 
 
 def run_sweep(
-    model: str = "mlp",
+    model: str | Builder = "mlp",
     *,
     graphs: Iterable[RelationalGraph],
     out: str | Path,
-    data: str = "digits",
+    data: Any = "digits",
     seeds: int | Iterable[int] = 5,
     width: int | None = None,
     data_folder: str | Path = "data",
@@ -45,6 +48,7 @@ def run_sweep(
     retries: int = 0,
     same_code: bool = False,
     show_progress: bool = True,
+    track: str | Sequence[str] = (),
     **options: Any,
 ) -> pd.DataFrame:
     """Train every graph with every seed at equal cost, and return the table of all runs.
@@ -55,16 +59,19 @@ def run_sweep(
     cost can be built are left out with a warning. A run that fails is named, the others go on.
 
     Args:
-        model: Name of a model.
+        model: A model, as of :func:`relmp.create_model`; one without a width keeps its cost, which
+            a warning says.
         graphs: Relational graphs, all with the same number of nodes.
         out: Folder of the sweep.
-        data: Name of a data set.
+        data: Name of a data set, or data as of :func:`relmp.train`, which are handed to the
+            workers and not kept on disk.
         seeds: Seeds of initial weights and training; a number means so many, from 0.
         width: Width of the complete-graph model, whose FLOPs every model is matched to; the
             paper's by default.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
-        device, engine, workers, shard, retries, same_code, show_progress: See :func:`run_plan`.
+        device, engine, workers, shard, retries, same_code, show_progress, track: See
+            :func:`run_plan`.
         **options: Settings of training and data as those of :func:`relmp.train` (``epochs=``,
             ``lr=``, ``optimizer=``, ...), and options of the model (``message=``, ``aggr=``,
             ...).
@@ -95,6 +102,7 @@ def run_sweep(
         retries=retries,
         same_code=same_code,
         show_progress=show_progress,
+        track=track,
         budget=width,
     )
 
@@ -112,6 +120,7 @@ def run_plan(
     retries: int = 0,
     same_code: bool = False,
     show_progress: bool = True,
+    track: str | Sequence[str] = (),
     budget: int | None = None,
 ) -> pd.DataFrame:
     """Train the runs of a plan, and return the table of all runs in the folder.
@@ -137,6 +146,8 @@ def run_plan(
         same_code: Whether messages and models of your own whose code has changed since the
             sweep was started do the same.
         show_progress: Whether progress is shown on the standard error stream.
+        track: Who else is told of every record of every run: ``"tensorboard"``, or
+            ``"package.module:Name"``, see :mod:`relmp.training.tracking`.
         budget: Recorded with the sweep, and compared where more runs are added.
 
     Raises:
@@ -150,10 +161,17 @@ def run_plan(
     check_whole("retries", retries, 0)
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine '{engine}'; choose one of {', '.join(ENGINES)}.")
+    trackers = several(track)
+    if not all(isinstance(tracker, str) for tracker in trackers):
+        raise ValueError(
+            "Trackers of a sweep are made by every run, so they are given as text: 'tensorboard', "
+            "or package.module:Name."
+        )
     part = shard_of(plan, shard)
     source, picked = Source(str(Path(data_folder).resolve()), download), str(pick_device(device))
     for run in {(run.data, run.model.name): run for run in reversed(plan)}.values():
         check_fit(run.model.create(), source.load(run.data))  # before anything is written
+        check_patience(run.training, source.load(run.data))
     store = RunStore(Path(out).resolve())
     store.start(plan, budget, same_code=same_code)
     folders = store.folders(part)
@@ -164,7 +182,7 @@ def run_plan(
             number = workers
             if number is None and engine == "local":
                 number = cores() if picked == "cpu" else 1
-            _train_all(jobs, engine, number, (source, picked, same_code))
+            _train_all(jobs, engine, number, (source, picked, same_code, trackers))
     return collect(out)
 
 

@@ -192,7 +192,9 @@ def collect(folder: str | Path, *, epochs: Literal["last", "all"] = "last") -> p
         except ValueError as error:
             bad.append(str(error))
     _warn_of(bad, folder)
-    further = [name for name in ("val_loss", "val_error") if any(name in row for row in rows)]
+    further = [
+        name for name in ("finished", "val_loss", "val_error") if any(name in row for row in rows)
+    ]
     table = pd.DataFrame(rows, columns=[*COLUMNS, *further, *axes])
     measured = _graphs(run for _, run in runs)
     for column in ("density", "clustering", "path_length"):
@@ -291,8 +293,9 @@ def _rows(
     folder: RunFolder, run: RunConfig, epochs: Literal["last", "all"], axes: Sequence[str]
 ) -> list[dict[str, Any]]:
     records = folder.records()
+    finished = run.training.is_finished(records)
     if epochs == "last":
-        records = records[-1:] if len(records) >= run.training.epochs else []
+        records = records[-1:] if finished else []
     graph = run.model.graph
     width = run.model.options.get("width")  # of the first stage, or of every stage
     derived = folder.beside()["derived"]
@@ -310,6 +313,8 @@ def _rows(
         "parameters": derived.get("parameters"),
         **{axis: _cell(values.get(axis)) for axis in axes},
     }
+    if run.training.loop.patience is not None:
+        common["finished"] = finished
     return [common | record for record in records]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,16 +13,18 @@ from typing import Any
 import torch
 
 from relmp.models import MODELS
+from relmp.registry import import_object
 from relmp.rounds import resolve_message
 from relmp.rounds.aggregation import resolve_aggregation
 from relmp.rounds.aggregation.text import foreign_aggregations
 from relmp.rounds.execution.cpu_kernel import numba_refusal
 from relmp.sweep.engines.event import Report
 from relmp.training.config import DataConfig
-from relmp.training.data import DATASETS, DataSet
+from relmp.training.data import DATASETS, GIVEN, DataSet
 from relmp.training.folder import RunFolder
 from relmp.training.run import beside, data_of, train_run
 from relmp.training.run_config import RunConfig
+from relmp.training.tracking import tracked
 
 numba_refusal()  # imports the compiled loops, where they can be
 
@@ -51,34 +54,55 @@ class Ready:
         messages: The messages of the models, as text.
         aggregations: Their aggregations that are not PyG's, as text.
         modules: Where models and data sets that are not relmp's are registered.
+        imported: What is imported by ``package.module:Name``.
+        given: Data sets that were given as objects, pickled by their names.
     """
 
     messages: tuple[str, ...] = ()
     aggregations: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
+    given: bytes = b""
 
     @classmethod
     def of(cls, runs: Iterable[RunConfig]) -> Ready:
         """What these runs need."""
-        messages, aggregations, modules = set(), set(), set()
+        messages, aggregations, modules, imported = set(), set(), set(), set()
+        given: dict[str, DataSet] = {}
         for run in runs:
             options = run.model.plain_options()
             messages.add(options.get("message"))
             aggregations |= set(foreign_aggregations(options.get("aggr", "sum")))
-            modules |= {MODELS[run.model.name].__module__, DATASETS[run.data.name].__module__}
+            names = (run.model.name, str(run.model.options.get("of", "")))
+            imported |= {name for name in names if MODELS.is_foreign(name)}
+            if MODELS.is_registered(run.model.name):
+                modules.add(MODELS[run.model.name].__module__)
+            if run.data.name in GIVEN:
+                given[run.data.name] = GIVEN[run.data.name]
+            elif DATASETS.is_foreign(run.data.name):
+                imported.add(run.data.name)
+            else:
+                modules.add(DATASETS[run.data.name].__module__)
         foreign = {name for name in modules if name.partition(".")[0] != "relmp"}
-        named = (m for m in messages if m is not None)
-        return cls(tuple(sorted(named)), tuple(sorted(aggregations)), tuple(sorted(foreign)))
+        return cls(
+            tuple(sorted(m for m in messages if m is not None)),
+            tuple(sorted(aggregations)),
+            tuple(sorted(foreign)),
+            tuple(sorted(imported)),
+            _pickled(given),
+        )
 
     @property
     def needs_script(self) -> bool:
         """Whether something is defined in the script that was started."""
-        named = (*self.messages, *self.aggregations)
+        named = (*self.messages, *self.aggregations, *self.imported)
         in_script = (text.startswith("__main__:") for text in named)
         return "__main__" in self.modules or any(in_script)
 
     def __call__(self) -> str | None:
         torch.set_num_threads(1)
+        if self.given:
+            GIVEN.update(pickle.loads(self.given))
         for module in self.modules:
             try:
                 import_module(module)
@@ -94,7 +118,25 @@ class Ready:
                 resolve_aggregation(aggregation, channels=4)
             except ValueError as error:
                 return f"Workers cannot make the aggregation: {error}"
+        for name in self.imported:
+            try:
+                import_object(name)
+            except ValueError as error:
+                return f"Workers cannot make the model or data: {error}"
         return None
+
+
+def _pickled(given: Mapping[str, DataSet]) -> bytes:
+    if not given:
+        return b""
+    try:
+        return pickle.dumps(given)
+    except Exception as error:
+        raise ValueError(
+            f"The data {', '.join(given)} cannot be handed to workers ({error}); define the data "
+            f"set and its transforms at the top level of a module, or train in this process "
+            f"(workers=0)."
+        ) from error
 
 
 def train_planned(
@@ -104,6 +146,7 @@ def train_planned(
     source: Source,
     device: str,
     same_code: bool,
+    trackers: tuple[str, ...] = (),
 ) -> None:
     """Train one run of a plan in its folder.
 
@@ -118,10 +161,10 @@ def train_planned(
         with folder.lock():
             recorded = beside(config, model, data, torch.device(device))
             folder.start(config, recorded, same_code=same_code)
-            train_run(
-                model, data, config.training, torch.device(device), folder=folder,
-                report=lambda _: report(),
-            )  # fmt: skip
+            with tracked(trackers, path, config.to_dict(), lambda _: report()) as tell:
+                train_run(
+                    model, data, config.training, torch.device(device), folder=folder, report=tell
+                )
             folder.forget_failure()
     except (BlockingIOError, KeyboardInterrupt):
         raise

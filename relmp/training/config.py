@@ -7,7 +7,7 @@ the axes of a grid are derived from these classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -39,6 +39,8 @@ class LoopOptions:
             before every evaluation.
         evaluate_every: Evaluate after so many epochs, and after the last; records between hold the
             training error alone.
+        patience: Stop after so many evaluations without a lower error on the validation images; the
+            last weights are kept.
         channels_last: Keep images and convolutions with the channels last.
         compile: Compile the model (``torch.compile``).
 
@@ -55,6 +57,7 @@ class LoopOptions:
     ema_decay: float | None = None
     precise_bn: int = 0
     evaluate_every: int = 1
+    patience: int | None = None
     channels_last: bool = False
     compile: bool = False
 
@@ -66,6 +69,8 @@ class LoopOptions:
         for name in ("warmup_epochs", "precise_bn"):
             check_whole(name, getattr(self, name), 0)
         check_whole("evaluate_every", self.evaluate_every, 1)
+        if self.patience is not None:
+            check_whole("patience", self.patience, 1)
         check_number("step_factor", self.step_factor, 0, 1)
         check_number("label_smoothing", self.label_smoothing, 0, 1)
         for share in self.steps:
@@ -82,6 +87,10 @@ class DataOptions:
 
     Args:
         image_size: Height and width that the images of a folder are brought to; 224 by default.
+        crop: Smallest share of its area that a training image of a folder is cropped to at random;
+            1 takes the centre alone, as for evaluation.
+        held_out: Share of every class that becomes the test set of a folder, or of data of your
+            own, that has none.
         train_size: Keep only so many training images, or this share of them if it is a
             fraction (0.1); all of them by default.
         validation: Share of the kept training images that are held out and evaluated as well.
@@ -92,6 +101,8 @@ class DataOptions:
     """
 
     image_size: int | None = None
+    crop: float = 0.08
+    held_out: float = 0.2
     train_size: int | float | None = None
     validation: float = 0.0
     subset_seed: int = 0
@@ -99,6 +110,8 @@ class DataOptions:
     def __post_init__(self) -> None:
         check_whole("subset_seed", self.subset_seed, 0, 2**32 - 1)
         check_number("validation", self.validation, 0, 1)
+        check_number("crop", self.crop, 0, 1 + 1e-9)
+        check_number("held_out", self.held_out, 0, 1)
         if self.image_size is not None:
             check_whole("image_size", self.image_size, 1)
         if self.train_size is not None:
@@ -110,7 +123,8 @@ class DataConfig(DataOptions):
     """Which images a model is trained on.
 
     Args:
-        name: Name of a data set.
+        name: Name of a data set (:func:`relmp.list_data`), or ``"package.module:Name"`` of a class
+            or function that gives one.
     """
 
     name: str = "digits"
@@ -134,6 +148,7 @@ class TrainConfig:
         precision: ``"bfloat16"`` and ``"float16"`` train under autocast, the latter with
             scaled gradients.
         seed: Decides the order of the images, augmentation and dropout.
+        init_from: Folder of a finished run whose weights this one starts from.
         rewiring: By which rule edges change in training: "rigl(every=100, fraction=0.3)",
             "set(...)", "static(...)", or package.module:Name for a relmp.Rewiring of your own;
             not at all by default.
@@ -155,6 +170,7 @@ class TrainConfig:
     schedule: Schedule = "cosine"
     precision: Precision = "float32"
     seed: int = 0
+    init_from: str | None = None
     rewiring: str | None = None
     loop: LoopOptions = field(default_factory=LoopOptions)
 
@@ -176,6 +192,18 @@ class TrainConfig:
                 f"warmup_epochs must be below epochs, {self.epochs}, but is "
                 f"{self.loop.warmup_epochs}."
             )
+
+    def is_finished(self, records: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a run with these records, one an epoch, is done: after its epochs, or stopped
+        early."""
+        return len(records) >= self.epochs or self.is_stopped(records)
+
+    def is_stopped(self, records: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the validation error has not fallen for ``patience`` evaluations."""
+        if self.loop.patience is None:
+            return False
+        errors = [record["val_error"] for record in records if "val_error" in record]
+        return bool(errors) and len(errors) - 1 - errors.index(min(errors)) >= self.loop.patience
 
     def learning_rate(self, epoch: int) -> float:
         r"""The learning rate of an epoch, counted from 0.

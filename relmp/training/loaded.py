@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,17 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from relmp.graphs import RelationalGraph
+from relmp.graphs.layers.mapping import LayerGraphs
+from relmp.models.own.build import Builder
+from relmp.models.own.described import rebuilt
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.names import MessageFactory
 from relmp.training.data.image_files import fit_image, open_image
 from relmp.training.device import pick_device
 from relmp.training.folder import RunFolder
 from relmp.training.loop import predict_scores
+from relmp.training.outside.export import Format, export_run
 from relmp.training.run_config import RunConfig
 from relmp.training.state import use_executions
 
@@ -46,6 +52,29 @@ class LoadedRun:
     std: tuple[float, ...]
     class_names: tuple[str, ...] = ()
     resized: bool = False
+
+    def _repr_html_(self) -> str:
+        training, last = self.config.training, self.history.iloc[-1]
+        graph = "no graph" if self.graph is None else self.graph.name or self.graph.key
+        facts = {
+            "model": f"{self.config.model.name} over {graph}",
+            "data": self.config.data.name,
+            "epochs": f"{last['epoch']:.0f} of {training.epochs}, seed {training.seed}",
+            "errors": f"training {last['train_error']:.2f} %, test {last['test_error']:.2f} %"
+            if "test_error" in last
+            else f"training {last['train_error']:.2f} %",
+            "folder": str(self.folder),
+        }
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in facts.items()
+        )
+        return f"<table>{rows}</table>"
+
+    @property
+    def graph(self) -> RelationalGraph | LayerGraphs | None:
+        """The graph of its rounds, or the graphs by name of layer."""
+        return self.config.model.graph
 
     def scores(self, images: Tensor) -> Tensor:
         """Class scores ``[N, num_classes]`` of images ``[N, C, H, W]`` with pixels as in the
@@ -94,6 +123,11 @@ class LoadedRun:
             rows += [(str(path), self.label(number), share) for path, number, share in found]
         return pd.DataFrame(rows, columns=["file", "label", "probability"])
 
+    def export(self, path: str | Path | None = None, *, to: Format = "onnx") -> Path:
+        """Write the model for other programs, see
+        :func:`relmp.training.outside.export.export_run`; returns the file."""
+        return export_run(self, path, to=to)
+
     def label(self, number: int) -> str:
         """The name of a class, or its number where the data set has no names."""
         return self.class_names[number] if self.class_names else str(number)
@@ -116,6 +150,7 @@ def load_run(
     device: str | torch.device | None = None,
     message: MessageFactory | None = None,
     aggr: Aggr | None = None,
+    model: nn.Module | Builder | None = None,
     trust: bool = False,
 ) -> LoadedRun:
     """The trained model of a run, ready to predict.
@@ -127,6 +162,8 @@ def load_run(
         folder: Folder of the run (``out`` of :func:`train`, or one in a sweep's folder).
         device: Where to put the model; a GPU where there is one by default.
         message, aggr: The message and the aggregation of its rounds, where they are your own.
+        model: The class or function that builds the model, where it is of your own; or the model
+            itself, built again, where the run holds weights alone.
         trust: Whether what the folder names as ``package.module:Name`` is imported and called.
 
     Raises:
@@ -142,13 +179,15 @@ def load_run(
     given = {"message": message, "aggr": aggr}
     own = {name: value for name, value in given.items() if value is not None}
     described = replace(config.model, options={**config.model.options, **own})
-    if described.foreign and not trust:
+    untrusted = [] if isinstance(model, nn.Module) else described.foreign
+    untrusted = [name for name in untrusted if model is None or name != described.name]
+    if untrusted and not trust:
         raise ValueError(
-            f"The run in '{folder}' names '{described.foreign[0]}', which would be imported and "
-            f"called; give the class (message=..., aggr=...), or trust the folder (trust=True, "
+            f"The run in '{folder}' names '{untrusted[0]}', which would be imported and called; "
+            f"give it (model=..., message=..., aggr=...), or trust the folder (trust=True, "
             f"--trust)."
         )
-    model = described.create().to(pick_device(device))
+    model = rebuilt(described, model).to(pick_device(device))
     try:
         use_executions(model, checkpoint["executions"])
         averaged = checkpoint["average"]

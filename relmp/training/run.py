@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,16 +14,21 @@ import torch
 from torch import nn
 
 from relmp.machine import processor
-from relmp.models import ModelConfig, count_flops, count_parameters
+from relmp.models import count_flops, count_parameters
+from relmp.models.own.described import check_fresh, model_config, require_model
 from relmp.rounds import Round
 from relmp.training.config import DataConfig, Settings, TrainConfig
-from relmp.training.data import DataSet, load_data
+from relmp.training.data import DataSet, as_data_set, load_data
+from relmp.training.data.arrays import HELD_OUT
+from relmp.training.data.given import batch_size_of
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
 from relmp.training.interrupt import deferred_interrupts
 from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
+from relmp.training.outside.start import check_patience, load_start, source_text
 from relmp.training.processes import Team, join_team
 from relmp.training.run_config import RunConfig
 from relmp.training.state import TrainState, use_executions
+from relmp.training.tracking import Track, several, tracked
 
 OnStep: TypeAlias = Callable[[int, int], None]
 """``(steps done, steps in all)``"""
@@ -35,7 +41,7 @@ AGREE_EVERY = 10
 
 def train(
     model: nn.Module,
-    data: str | DataSet = "digits",
+    data: Any = "digits",
     *,
     data_folder: str | Path = "data",
     download: bool = False,
@@ -44,6 +50,7 @@ def train(
     same_code: bool = False,
     on_epoch: Callable[[Record], None] | None = None,
     on_step: OnStep | None = None,
+    track: Track = (),
     **settings: Any,
 ) -> pd.DataFrame:
     """Train a model and return its history, one row an epoch, errors in percent.
@@ -55,8 +62,11 @@ def train(
 
     Args:
         model: The model, trained in place; fresh from :func:`create_model` where ``out`` is
-            given.
-        data: Name of a data set, or a data set.
+            given. Of one that was built by hand ``out`` keeps the weights alone, which a warning
+            says.
+        data: Name of a data set, or data: PyTorch's data sets and loaders, arrays ``(images,
+            labels)``, or ``(train, test)`` of either; see :func:`relmp.training.data.as_data_set`.
+            A loader's batch size is taken where none is given.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
         device: Where to train; a GPU where there is one by default.
@@ -67,6 +77,8 @@ def train(
             was started does the same.
         on_epoch: Called with every record as it comes.
         on_step: Called between steps with the number of steps done and of all steps.
+        track: Who else is told of every record: ``"tensorboard"``, ``"package.module:Name"``, or
+            callables; see :mod:`relmp.training.tracking`.
         **settings: The settings of :class:`DataConfig`, :class:`TrainConfig` and
             :class:`LoopOptions` by name.
 
@@ -77,19 +89,27 @@ def train(
         FloatingPointError: If the loss becomes infinite or NaN.
     """
     require_model(model)
-    if not isinstance(data, str) and not hasattr(data, "training_batches"):
-        raise ValueError(f"data is the name of a data set, or one, but is {data!r}.")
+    if not isinstance(data, str):
+        if (size := batch_size_of(data)) is not None:
+            settings.setdefault("batch_size", size)
+        data = as_data_set(data, held_out=settings.get("held_out", HELD_OUT))
+    track = several(track)
+    if settings.get("init_from") is not None:
+        settings["init_from"] = source_text(settings["init_from"])
     chosen = Settings.of(data if isinstance(data, str) else data.name, settings)
     with join_team(device) as (team, picked):
         with team.leader_first():
             loaded = data_of(chosen.data, data, data_folder, download=download and team.leads)
         check_fit(model, loaded)
+        check_patience(chosen.training, loaded)
         folder = None if out is None else RunFolder(Path(out))
         with _started(folder, model, loaded, chosen, picked, team, same_code):
-            records = train_run(
-                model, loaded, chosen.training, picked, folder=folder,
-                report=on_epoch if on_epoch and team.leads else None, team=team, on_step=on_step,
-            )  # fmt: skip
+            described = {"data": asdict(chosen.data), "training": asdict(chosen.training)}
+            with tracked(track if team.leads else (), out, described, on_epoch) as report:
+                records = train_run(
+                    model, loaded, chosen.training, picked, folder=folder,
+                    report=report if team.leads else None, team=team, on_step=on_step,
+                )  # fmt: skip
     return pd.DataFrame(records)
 
 
@@ -112,7 +132,7 @@ def _started(
     with folder.lock() if team.leads else nullcontext():
         if team.leads:
             if not (folder.path / "config.json").exists():
-                _check_fresh(model, config.model)
+                check_fresh(model, config.model)
             folder.start(config, beside(config, model, data, device), same_code=same_code)
         yield
 
@@ -152,10 +172,15 @@ def train_run(
         assert folder is not None
         _check_same(folder, saved, data)
         use_executions(model.to(device), saved["executions"])
+    elif config.init_from is not None:
+        load_start(model, config.init_from)
     state = TrainState(model, config, device, team)
     records: list[Record] = [] if saved is None else saved["records"]
     if saved is not None:
         _restore(state, saved, folder)
+    if config.is_finished(records):
+        state.finish()
+        return records
     save = None if folder is None else _saver(folder, state, records, data)
     state.rewirer.keep_in(None if folder is None else folder.path, fresh=saved is None)
     interrupts: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False)
@@ -170,6 +195,8 @@ def train_run(
                     save(record)
                 if report is not None:
                     report(record)
+                if config.is_finished(records):
+                    break
                 if save is not None and team.any(interrupted(), device):
                     raise KeyboardInterrupt
         except FloatingPointError as error:
@@ -266,6 +293,8 @@ def data_of(
         folder=folder,
         download=download,
         image_size=config.image_size,
+        crop=config.crop,
+        held_out=config.held_out,
         train_size=config.train_size,
         validation=config.validation,
         subset_seed=config.subset_seed,
@@ -287,45 +316,6 @@ def beside(
         },
         "code": config.model.code(),
     }
-
-
-def require_model(model: object) -> None:
-    """Raise ``ValueError`` unless this is a module with parameters."""
-    if not isinstance(model, nn.Module):
-        shown = repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
-        raise ValueError(
-            f"A model is trained, but {shown} was given; make one by relmp.create_model or "
-            f"relmp.match_flops."
-        )
-
-
-def model_config(model: nn.Module) -> ModelConfig:
-    """The configuration of a model made by :func:`create_model`.
-
-    Raises:
-        ValueError: If the model was made otherwise.
-    """
-    config = getattr(model, "config", None)
-    if not isinstance(config, ModelConfig):
-        raise ValueError(
-            f"Only a model from relmp.create_model or relmp.match_flops can be saved as a run, "
-            f"since it must be built again; {type(model).__name__} was given. Train it without "
-            f"out=, and save its state_dict yourself."
-        )
-    return config
-
-
-def _check_fresh(model: nn.Module, config: ModelConfig) -> None:
-    """Raise ``ValueError`` unless the weights are those that the configuration draws."""
-    drawn, found = config.create().state_dict(), model.state_dict()
-    if drawn.keys() != found.keys() or not all(
-        torch.equal(found[name].cpu(), value) for name, value in drawn.items()
-    ):
-        raise ValueError(
-            f"The weights of this {type(model).__name__} are not those that its configuration "
-            f"draws (it was trained, or changed), so out= would record a run that cannot be made "
-            f"again; make the model anew, or train without out=."
-        )
 
 
 def check_fit(model: nn.Module, data: DataSet) -> None:

@@ -48,6 +48,8 @@ class RunConfig:
             "data": _differing(self.data),
             "training": _differing(self.training),
         }
+        if self.training.init_from is not None:  # where it lies does not matter
+            chosen["training"]["init_from"] = self.training.init_from.partition("@")[0]
         text = json.dumps(chosen, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(f"relmp-run-{FORMAT}:{text}".encode()).hexdigest()[:16]
 
@@ -115,7 +117,7 @@ class RunConfig:
     def _with_option(self, name: str, value: Any) -> ModelConfig:
         if name in ("graph", "name", "seed", "num_classes"):
             return replace(self.model, **{name: value})
-        if name not in _defaults(self.model.name):
+        if MODELS.is_registered(self.model.name) and name not in _defaults(self.model.name):
             raise ValueError(
                 f"Model '{self.model.name}' has no option '{name}' to be an axis; it has graph, "
                 f"name, {', '.join(_defaults(self.model.name))}."
@@ -140,7 +142,10 @@ def _model_key(model: ModelConfig) -> dict[str, Any]:
 
 
 def _defaults(name: str) -> dict[str, Any]:
-    """The options of a model and their defaults."""
+    """The options of a registered model and their defaults; of others none, since a key is found
+    without importing anything."""
+    if not MODELS.is_registered(name):
+        return {}
     parameters = inspect.signature(MODELS[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("graph", "num_classes")}
 

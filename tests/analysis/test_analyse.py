@@ -36,6 +36,58 @@ def test_writes_table_figures_numbers_text_and_report(tmp_path):
     assert len(pd.read_csv(out / "results.csv")) == len(table)
 
 
+def test_results_have_a_row_a_run_and_epochs_a_file_of_their_own(tmp_path):
+    last = planted_table(bowl, seed=0).assign(epoch=3)
+    table = pd.concat([last.assign(epoch=epoch) for epoch in (1, 2, 3)])
+    unfinished = table[(table["run"] != "run-0-0") | (table["epoch"] < 3)]
+    analyse(unfinished, tmp_path)
+    results = pd.read_csv(tmp_path / "results.csv")
+    assert len(results) == len(last) - 1
+    assert results["run"].is_unique
+    assert set(results["epoch"]) == {3}
+    epochs = pd.read_parquet(tmp_path / "epochs.parquet")
+    assert len(epochs) == len(pd.read_csv(tmp_path / "epochs.csv")) == len(unfinished)
+
+
+def named(table):
+    """The graphs have the names of calls."""
+    number = table["graph_key"].map(lambda key: int(key, 16))
+    calls = number.map(lambda i: f"ws_flex(n=64, k={4 + i / 10}, p=0.1, seed={i})")
+    return table.assign(graph=calls.where(table["density"] < 1, "complete(n=64)"))
+
+
+def test_report_and_summary_open_with_the_verdict(tmp_path):
+    lines = analyse(named(planted_table(bowl, seed=0, noise=0.05)), tmp_path).splitlines()
+    assert lines[0] == "mlp on planted"
+    assert lines[1].startswith("The best of 51 graphs beats the complete graph: +")
+    assert "Good graphs lie at C" in lines[1]
+    assert lines[2].startswith("At equal density it holds. Each graph's own learning rate was not")
+    assert lines[3].startswith("Next: several learning rates with validation images")
+    assert lines[4] == ""
+    numbers = " | ".join(lines[5:11])
+    assert "complete graph" in numbers
+    assert " k=" in numbers
+    assert "ws_flex(" not in numbers
+    assert lines.index("In full:") < lines.index("51 graphs and 4 seeds (0, 1, 2, 3).")
+    page = (tmp_path / "report.html").read_text()
+    opening = page[page.index('<section id="verdict">') : page.index('<details id="conclusions">')]
+    assert lines[1] in opening
+    assert 'data-text="ws_flex(n=64, k=' in opening
+    assert opening.index("<ol>") < opening.index('<table id="numbers">')
+
+
+def test_where_nothing_differs_the_verdict_says_so(tmp_path):
+    lines = analyse(named(planted_table(flat, seed=1)), tmp_path).splitlines()
+    assert lines[1].startswith("None of 51 graphs can be told from the complete one")
+    assert "No region of the map stands out" in lines[1]
+    assert lines[2].startswith("So there is nothing that could hold at equal density.")
+    assert "takes" in lines[3]
+    one = planted_table(bowl, seed=0)
+    lines = analyse(one[one["seed"] == 0], tmp_path).splitlines()
+    assert "cannot be said from 1 seed" in lines[1]
+    assert lines[3].startswith("Next: more seeds; 1 cannot tell")
+
+
 def no_complete(table):
     return table[table["density"] < 1]
 

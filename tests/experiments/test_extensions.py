@@ -24,9 +24,9 @@ def extension(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     torch.set_num_threads(threads)
 
 
-def test_there_are_five_and_each_is_short() -> None:
+def test_there_are_six_and_each_is_short() -> None:
     names = {path.stem for path in EXTENSIONS.glob("*.py")}
-    subjects = ("message", "aggregation", "update", "graph", "dataset")
+    subjects = ("message", "aggregation", "update", "graph", "dataset", "tracker")
     assert names == {f"own_{subject}" for subject in subjects}
     for path in EXTENSIONS.glob("*.py"):
         text = path.read_text()
@@ -45,6 +45,15 @@ def test_runs(extension: Any, capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_update_of_ones_own(extension: Any) -> None:
     history = extension.main(epochs=4)
     assert history["test_error"].iloc[-1] < 50
+
+
+@pytest.mark.parametrize("extension", ["own_tracker"], indirect=True)
+def test_a_tracker_of_ones_own(
+    extension: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = extension.main(out=tmp_path, epochs=1)
+    said = capfd.readouterr().out
+    assert all(f"{run} epoch 1: test error" in said for run in table["run"])
 
 
 @pytest.mark.parametrize("extension", ["own_dataset"], indirect=True)

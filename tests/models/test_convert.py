@@ -234,8 +234,10 @@ def test_to_dense_has_the_same_function(name: str) -> None:
 
 def test_a_converted_model_is_not_saved_as_what_it_was(tmp_path: Path) -> None:
     dense = to_dense(create_model("mlp", graph=GRAPH, in_features=64, width=16))
-    with pytest.raises(ValueError, match=r"Only a model from relmp.create_model"):
+    with pytest.warns(UserWarning, match="keeps its weights alone"):
         relmp.train(dense, "digits", epochs=1, train_size=32, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="MLP was built by hand"):
+        relmp.load_run(tmp_path / "run")
 
 
 def test_single_layers_convert_too() -> None:

@@ -8,7 +8,11 @@ from relmp.graphs import create_graph
 from relmp.models import MODELS, Classifier
 
 GRAPH = create_graph("ws_flex", n=8, k=3, p=0.3, seed=0)
-NAMES = [name for name in MODELS.names() if issubclass(MODELS[name], Classifier)]
+NAMES = [
+    name
+    for name in MODELS.names()
+    if isinstance(MODELS[name], type) and issubclass(MODELS[name], Classifier)
+]  # test_own.py and test_recurrent.py have the others
 
 # Options that make a model small, and a shape of images that it takes. Widths are no multiples
 # of the nodes, and images are neither square nor powers of two.

@@ -12,6 +12,7 @@ from relmp.analysis.controls.transfer import Correlation, correlate
 from relmp.analysis.pairs.paired import Paired, paired_difference
 from relmp.analysis.report.figures import LABELS
 from relmp.analysis.results import Results, listing, p_text
+from relmp.picture import Place, panels
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,12 @@ def compare_sweeps(
     )
 
 
-def plot_sweeps(first: Results, second: Results, names: tuple[str, str]) -> Figure:
+def plot_sweeps(
+    first: Results, second: Results, names: tuple[str, str], *, ax: Place = None
+) -> Figure:
     """The maps of both sweeps side by side, in one colour scale of the gain over the complete
     graph where both have it, and their errors against each other."""
-    figure = Figure(figsize=(14.0, 4.4), layout="constrained")
-    axes = figure.subplots(1, 3)
+    figure, axes = panels(ax, (14.0, 4.4), 1, 3)
     drawn = []
     for results in (first, second):
         baseline = (
@@ -91,15 +93,15 @@ def plot_sweeps(first: Results, second: Results, names: tuple[str, str]) -> Figu
         )
         drawn.append(results.sparse["mean"] - baseline)
     bound = max(0.1, *(float(values.abs().max()) for values in drawn))
-    for ax, results, values, name in zip(axes, (first, second), drawn, names, strict=False):
+    for place, results, values, name in zip(axes, (first, second), drawn, names, strict=False):
         x, y = results.place(values.index).T
-        points = ax.scatter(
+        points = place.scatter(
             x, y, c=values, cmap="RdBu_r", vmin=-bound, vmax=bound, edgecolors="black",
             linewidths=0.4, s=50,
         )  # fmt: skip
-        ax.set_title(name)
-        ax.set_xlabel(LABELS.get(results.measures[0], results.measures[0]))
-        ax.set_ylabel(LABELS.get(results.measures[1], results.measures[1]))
+        place.set_title(name)
+        place.set_xlabel(LABELS.get(results.measures[0], results.measures[0]))
+        place.set_ylabel(LABELS.get(results.measures[1], results.measures[1]))
     figure.colorbar(points, ax=axes[:2], label="error - complete graph's, points")
     pairs = pd.concat([first.graphs["mean"], second.graphs["mean"]], axis=1, join="inner")
     complete = first.graphs["complete"].reindex(pairs.index).to_numpy(dtype=np.bool_)

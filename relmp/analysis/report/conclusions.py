@@ -18,6 +18,7 @@ from relmp.analysis.controls.power import Noise, measure_noise, needed_seeds, pl
 from relmp.analysis.controls.selection import Choice, choose_and_judge
 from relmp.analysis.controls.transfer import Correlation, compare_subset
 from relmp.analysis.report.comparison import Comparison, Regions, compare_regions, comparison_of
+from relmp.analysis.report.verdict import Verdict, verdict_of
 from relmp.analysis.results import SYMBOLS, Results, plural
 from relmp.analysis.spot.corners import Corners, bootstrap_corners
 from relmp.analysis.spot.placement import place_graphs
@@ -35,6 +36,7 @@ class Conclusions:
 
     Attributes:
         task: Model and data.
+        verdict: Three sentences, and the numbers that they rest on.
         summary: Honest numbers.
         ten_best: The ten graphs that are best on the first two seeds, judged on the others.
         sweet_spot: By the paper's rule.
@@ -53,6 +55,7 @@ class Conclusions:
     """
 
     task: str
+    verdict: Verdict
     comparison: Comparison
     ten_best: Choice | None
     sweet_spot: SweetSpot
@@ -84,10 +87,9 @@ class Conclusions:
         }
 
     def describe(self) -> str:
-        """The sections as text."""
-        return "\n".join(
-            [self.task, *(line for lines in self.sections().values() for line in lines)]
-        )
+        """The verdict, and below it the sections as text."""
+        lines = (line for lines in self.sections().values() for line in lines)
+        return "\n".join([self.task, str(self.verdict), "", "In full:", *lines])
 
     def _about_spot(self) -> list[str]:
         lines = [self.sweet_spot.describe()]
@@ -169,25 +171,37 @@ class Conclusions:
         return lines
 
 
-def conclude(results: Results, landmarks: Iterable[RelationalGraph] = ()) -> Conclusions:
-    """Everything that is concluded from one task's results."""
+def conclude(
+    results: Results, landmarks: Iterable[RelationalGraph] = (), *, own: str | None = None
+) -> Conclusions:
+    """Everything that is concluded from one task's results.
+
+    Args:
+        results: The results.
+        landmarks: Further graphs to place on the map.
+        own: The setting at whose own value each graph is compared ("training.lr").
+    """
     spot = spot_of(results)
     surface = smooth_surface(results)
     noise = measure_noise(results)
-    nested = (fit_nested(results, control) for control in CONTROLS)
-    matched = (match_controls(results, spot, control) for control in CONTROLS)
+    fits = (fit_nested(results, control) for control in CONTROLS)
+    nested = tuple(fit for fit in fits if fit is not None)
+    matches = (match_controls(results, spot, control) for control in CONTROLS)
+    matched = tuple(match for match in matches if match is not None)
+    comparison, regions = comparison_of(results), compare_regions(results, spot)
     seeds = [int(seed) for seed in results.block.columns]
     return Conclusions(
         task=results.task,
-        comparison=comparison_of(results),
+        verdict=verdict_of(results, comparison, spot, regions, nested, matched, noise, own),
+        comparison=comparison,
         ten_best=choose_and_judge(results, top=10, choosing=seeds[:2]) if len(seeds) > 2 else None,
         sweet_spot=spot,
         corrected_spot=spot_of(results, correction="tukey"),
         corners=bootstrap_corners(results, spot),
-        regions=compare_regions(results, spot),
+        regions=regions,
         slices={measure: fit_slice(results, measure) for measure in results.measures},
-        nested=tuple(fit for fit in nested if fit is not None),
-        matched=tuple(match for match in matched if match is not None),
+        nested=nested,
+        matched=matched,
         surface=surface,
         noise=noise,
         designs=pd.DataFrame() if noise is None else plan_designs(noise),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,6 +18,7 @@ from relmp.analysis.results import SYMBOLS, Array, Results
 from relmp.analysis.spot.rule import cells_of, grid_of
 from relmp.analysis.spot.surface import Surface
 from relmp.analysis.spot.sweet_spot import SweetSpot
+from relmp.picture import Place, panels
 
 LABELS = {
     "clustering": "clustering coefficient C",
@@ -24,6 +27,8 @@ LABELS = {
 }
 COLOURS = "viridis_r"
 """Of errors: light is low."""
+SIZE = (7.0, 5.2)
+"""Of a figure of one panel, in inches."""
 
 
 def plot_sweet_spot(
@@ -32,6 +37,7 @@ def plot_sweet_spot(
     *,
     fineness: int = 1,
     landmarks: pd.DataFrame | None = None,
+    ax: Place = None,
 ) -> Figure:
     """Heat map of the error over the two measures.
 
@@ -43,9 +49,10 @@ def plot_sweet_spot(
         spot: What ``find_sweet_spot`` said.
         fineness: Cells a side of a bin: 1, 3 and 9 are the paper's three resolutions.
         landmarks: Further graphs to mark by name (from ``place_graphs``).
+        ax: Axes to draw into; a figure is made by default.
     """
     results = Results.of(table, measures=spot.measures)
-    return map_of(results, spot, fineness=fineness, landmarks=landmarks)
+    return map_of(results, spot, fineness=fineness, landmarks=landmarks, ax=ax)
 
 
 def map_of(
@@ -54,9 +61,10 @@ def map_of(
     *,
     fineness: int = 1,
     landmarks: pd.DataFrame | None = None,
+    ax: Place = None,
 ) -> Figure:
     """What :func:`plot_sweet_spot` draws of a table."""
-    figure, axes = _figure()
+    figure, (axes,) = panels(ax, SIZE)
     _heat_map(figure, axes, results, fineness)
     _mark_graphs(axes, results)
     _mark_spot(axes, spot)
@@ -70,10 +78,10 @@ def map_of(
     return figure
 
 
-def plot_slices(results: Results) -> Figure:
+def plot_slices(results: Results, *, ax: Place = None) -> Figure:
     """Error over each measure in a slice of the other, with quadratic fits."""
-    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
-    for axes, over in zip(figure.subplots(1, 2), results.measures, strict=True):
+    figure, places = panels(ax, (10.0, 4.2), 1, 2)
+    for axes, over in zip(places, results.measures, strict=True):
         graphs = slice_of(results, over)
         (other,) = [measure for measure in results.measures if measure != over]
         axes.plot(graphs[over], graphs["mean"], ".", alpha=0.4, label="graphs")
@@ -90,9 +98,9 @@ def plot_slices(results: Results) -> Figure:
     return figure
 
 
-def plot_best(summary: Comparison, task: str) -> Figure:
+def plot_best(summary: Comparison, task: str, *, ax: Place = None) -> Figure:
     """The best graphs against the complete graph, with deviations and n."""
-    figure, axes = _figure()
+    figure, (axes,) = panels(ax, SIZE)
     bars = [("lowest mean", summary.lowest[1]), ("lowest mean\n+ deviation", summary.cautious[1])]
     if summary.complete is not None:
         bars.insert(0, ("complete graph", summary.complete))
@@ -117,20 +125,21 @@ def plot_best(summary: Comparison, task: str) -> Figure:
     return figure
 
 
-def plot_surface(results: Results, surface: Surface, spot: SweetSpot) -> Figure:
+def plot_surface(
+    results: Results, surface: Surface, spot: SweetSpot, *, ax: Place = None
+) -> Figure:
     """The smooth surface, its deviation, and where it beats the complete graph."""
-    panels = [
+    shown = [
         ("expected error", surface.mean, COLOURS),
         ("its deviation", surface.deviation, "Reds"),
     ]
     if surface.beats_complete is not None:
-        panels.append(
+        shown.append(
             ("probability of beating\nthe complete graph", surface.beats_complete, "RdYlGn")
         )
-    figure = Figure(figsize=(4.6 * len(panels), 4.2), layout="constrained")
-    every = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (title, values, colours) in zip(every, panels, strict=True):
-        limits = {"vmin": 0, "vmax": 1} if "probability" in title else {}
+    figure, places = panels(ax, (4.6 * len(shown), 4.2), 1, len(shown))
+    for axes, (title, values, colours) in zip(places, shown, strict=True):
+        limits: dict[str, Any] = {"vmin": 0, "vmax": 1} if "probability" in title else {}
         mesh = axes.pcolormesh(
             surface.x, surface.y, np.ma.masked_invalid(values), cmap=colours, rasterized=True,
             shading="nearest", **limits,
@@ -142,9 +151,9 @@ def plot_surface(results: Results, surface: Surface, spot: SweetSpot) -> Figure:
     return figure
 
 
-def plot_epochs(epochs: tuple[EarlyEpoch, ...]) -> Figure:
+def plot_epochs(epochs: tuple[EarlyEpoch, ...], *, ax: Place = None) -> Figure:
     """Correlation of early epochs with the last, with 95 % intervals."""
-    figure, axes = _figure()
+    figure, (axes,) = panels(ax, SIZE)
     x = [epoch.epoch for epoch in epochs]
     r = np.array([epoch.graphs.pearson for epoch in epochs])
     low, high = np.array([epoch.graphs.interval for epoch in epochs]).T
@@ -155,9 +164,9 @@ def plot_epochs(epochs: tuple[EarlyEpoch, ...]) -> Figure:
     return figure
 
 
-def plot_tasks(first: Results, second: Results) -> Figure:
+def plot_tasks(first: Results, second: Results, *, ax: Place = None) -> Figure:
     """Errors of two tasks against each other, a point a bin."""
-    figure, axes = _figure()
+    figure, (axes,) = panels(ax, SIZE)
     pairs = pd.concat([bin_means(first), bin_means(second)], axis=1, join="inner")
     points = pairs.to_numpy(dtype=np.float64)
     complete = np.asarray(pairs.index == "complete")
@@ -168,11 +177,6 @@ def plot_tasks(first: Results, second: Results) -> Figure:
     axes.set_ylabel(f"error, {second.task}")
     axes.legend()
     return figure
-
-
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.0, 5.2), layout="constrained")
-    return figure, figure.add_subplot()
 
 
 def _heat_map(figure: Figure, axes: Axes, results: Results, fineness: int) -> None:

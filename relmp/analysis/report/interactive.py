@@ -46,7 +46,7 @@ def _map(results: Results, conclusions: Conclusions) -> go.Figure:
             )  # fmt: skip
     figure.add_scatter(
         x=frame[x][~complete], y=frame[y][~complete], mode="markers", name="graphs",
-        customdata=number[~complete], text=frame["graph"][~complete],
+        customdata=number[~complete], text=results.short[~complete],
         marker={"color": frame["mean"][~complete], "coloraxis": "coloraxis",
                 "size": 5 if len(frame) > 500 else 11},
         hovertemplate="%{text}<br>" + _at(x, y) + "<br>error %{marker.color:.2f}<extra></extra>",
@@ -87,7 +87,7 @@ def _scatter(results: Results, over: str, conclusions: Conclusions) -> go.Figure
         if chosen.any():
             figure.add_scatter(
                 x=frame[over][chosen], y=frame["mean"][chosen], mode="markers", name=name,
-                customdata=np.flatnonzero(chosen), text=frame["graph"][chosen],
+                customdata=np.flatnonzero(chosen), text=results.short[chosen],
                 marker={"size": 5, "opacity": 0.6},
                 hovertemplate="%{text}<br>error %{y:.2f}<extra></extra>",
             )  # fmt: skip
@@ -101,7 +101,8 @@ def _slice(results: Results, over: str, conclusions: Conclusions) -> go.Figure:
     (other,) = [measure for measure in results.measures if measure != over]
     figure = go.Figure()
     figure.add_scatter(
-        x=graphs[over], y=graphs["mean"], mode="markers", name="graphs", text=graphs["graph"],
+        x=graphs[over], y=graphs["mean"], mode="markers", name="graphs",
+        text=results.short[graphs.index],
         customdata=results.graphs.index.get_indexer(graphs.index),
         marker={"size": 5, "opacity": 0.6},
         hovertemplate="%{text}<br>error %{y:.2f}<extra></extra>",

@@ -58,9 +58,26 @@ def write_report(
         style=_read("page.css"),
         plotly=get_plotlyjs(),
         script=_read("page.js"),
+        verdict=_verdict(conclusions),
         sections=sections,
         data=text,
     )
+
+
+def _verdict(conclusions: Conclusions) -> str:
+    """The three sentences, and the numbers as a table with the calls to copy."""
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in conclusions.verdict.lines)
+    rows = []
+    for row in conclusions.verdict.numbers.to_dict("records"):
+        spread = "" if np.isnan(row["deviation"]) else f" &plusmn; {row['deviation']:.2f}"
+        name, call = html.escape(row["graph"]), html.escape(row["call"])
+        copied = f'<button class="copy" data-text="{call}">copy</button>' if call != name else ""
+        rows.append(
+            f"<tr><td>{html.escape(row['what'])}</td><td>{row['error']:.2f}{spread}</td>"
+            f'<td>{html.escape(row["n"])}</td><td title="{call}">{name} {copied}</td></tr>'
+        )
+    head = "<tr><th></th><th>error (%)</th><th>n</th><th>graph</th></tr>"
+    return f'<ol>{lines}</ol>\n<table id="numbers">{head}{"".join(rows)}</table>'
 
 
 def pack_edges(graph: RelationalGraph) -> str:
@@ -89,6 +106,7 @@ def _graphs(
         rows.append(
             {
                 "name": row["graph"] or str(key),
+                "short": results.short[key] or str(key),
                 "measures": {column: row[column] for column in shown},
                 "mean": row["mean"],
                 "deviation": row["deviation"],

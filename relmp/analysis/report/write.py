@@ -22,7 +22,7 @@ from relmp.analysis.report.figures import (
 )
 from relmp.analysis.report.output import OutputFolder
 from relmp.analysis.report.page import write_report
-from relmp.analysis.results import MEASURES, Results, listing
+from relmp.analysis.results import MEASURES, Results, last_rows, listing
 from relmp.analysis.topology import plot_topology
 from relmp.graphs import RelationalGraph
 from relmp.training.rewiring.topology import TOPOLOGY
@@ -41,9 +41,10 @@ def analyse(
 ) -> str:
     """Analyse results and write what was found.
 
-    Writes ``results.csv`` and ``results.parquet`` (the table), every figure as PNG and PDF,
-    ``analysis.json`` (every number), ``summary.txt`` and ``report.html`` (the interactive
-    report, one file). With several tasks, figures and report lie in a folder for each, and the
+    Writes ``results.csv`` and ``results.parquet`` (one row a finished run), ``epochs.csv`` and
+    ``epochs.parquet`` (one row an epoch), every figure as PNG and PDF, ``analysis.json`` (every
+    number), ``summary.txt`` and ``report.html`` (the interactive report, one file); the last two
+    open with the verdict. With several tasks, figures and report lie in a folder for each, and the
     tasks are compared.
 
     Args:
@@ -77,8 +78,11 @@ def analyse(
     folder = OutputFolder(out)
     for label, path in _rewired(source):
         folder.write_figure(label, path)
-    concluded = [conclude(task, landmarks) for task in tasks]
-    folder.write_table("results", table)
+    concluded = [conclude(task, landmarks, own=best_over) for task in tasks]
+    runs = pd.concat([last_rows(rows) for rows in _by_task(table)], ignore_index=True)
+    folder.write_table("results", runs)
+    if len(runs) < len(table):
+        folder.write_table("epochs", table)
     for results, conclusions in zip(tasks, concluded, strict=True):
         name = results.task.replace(" on ", "_")
         own = folder if len(tasks) == 1 else folder / name

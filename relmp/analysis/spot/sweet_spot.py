@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -94,6 +95,14 @@ class SweetSpot:
             f"{plural(len(self.bins), 'bin', 'be')} {rule} (one-tailed t-test over "
             f"{plural(int(self.bins['seeds'].max()), 'seed')}, p >= {self.alpha}); errors depend "
             f"on the measures (p {p_text(self.p_dependence)})."
+        )
+
+    def _repr_html_(self) -> str:
+        shown = self.bins.drop(columns=["column", "row"], errors="ignore")
+        table = shown.to_html(index=False, float_format="{:.3f}".format)
+        return (
+            f"<p>{html.escape(self.describe())}</p><details><summary>{len(shown)} bins</summary>"
+            f"{table}</details>"
         )
 
     def _range(self, measure: str) -> Range | None:

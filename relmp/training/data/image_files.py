@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,17 @@ def open_image(path: str | Path, channels: int) -> Tensor:
         raise ValueError(f"'{path}' is no image that can be read: {error}.") from error
 
 
+def image_size(path: str | Path) -> tuple[int, int] | None:
+    """Width and height of an image file, None where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.width, image.height
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
 def fit_image(image: Tensor, size: int) -> Tensor:
     """An image for evaluation: the shorter side to 8/7 of the size, and the centre cut out."""
     from torchvision.transforms.v2 import functional as V
@@ -67,13 +79,14 @@ class Unreadable(NamedTuple):
 
 
 class ImageFiles(Dataset[Any]):
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, crop: float) -> None:
         from torchvision.transforms import v2
 
         self.size = size
-        self.augment = v2.Compose(
-            [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
-        )
+        cut: Any = v2.RandomResizedCrop(size, scale=(crop, 1.0), antialias=True)
+        if crop >= 1:
+            cut = v2.Lambda(partial(fit_image, size=size))
+        self.augment = v2.Compose([cut, v2.RandomHorizontalFlip()])
 
     def __getitem__(self, wanted: Wanted) -> tuple[Tensor, int] | Unreadable:
         try:

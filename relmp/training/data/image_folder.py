@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from relmp.machine import cores
+from relmp.training.data.arrays import HELD_OUT, hold_out
 from relmp.training.data.dataset import (
     PARTS,
     WHOLE,
@@ -31,6 +33,7 @@ from relmp.training.data.image_files import (
     Unreadable,
     Wanted,
     fit_image,
+    image_size,
     open_image,
     stacked,
 )
@@ -39,6 +42,10 @@ Files: TypeAlias = tuple[tuple[str, int], ...]
 """Path and label of every image."""
 
 DEFAULT_SIZE = 224
+CROP = 0.08
+"""Smallest share of its area that a training image is cropped to."""
+LOOKED_AT = 20
+"""Of so many images the size is looked at."""
 MEASURED_IMAGES = 1000
 """So many training images are read to measure mean and deviation."""
 
@@ -47,7 +54,7 @@ MEASURED_IMAGES = 1000
 class FolderData:
     """A classification data set whose images are read from files when they are needed.
 
-    Training images are cropped at random to 8 to 100 % of their area, resized and flipped;
+    Training images are cropped at random to ``crop`` to 100 % of their area, resized and flipped;
     others are resized and cropped at the centre. What is drawn for an image depends on the
     seed of its step and its place there, not on the number of workers.
 
@@ -60,6 +67,9 @@ class FolderData:
             training images if not given.
         workers: Processes that read images; one a core by default, 0 reads in this one.
         device: Where the batches are put.
+        crop: Smallest share of its area that a training image is cropped to at random; with 1 it
+            is cut at the centre as for evaluation, and flipped.
+        is_split: Whether the test set was held out of one list of files.
     """
 
     name: str
@@ -72,6 +82,8 @@ class FolderData:
     std: tuple[float, ...] = ()
     workers: int = field(default_factory=cores)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    crop: float = CROP
+    is_split: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size < 1:
@@ -111,6 +123,18 @@ class FolderData:
         held = self.validation if validation is None else [self.train[i] for i in validation]
         return replace(self, train=tuple(self.train[i] for i in train), validation=tuple(held))
 
+    def hold_out(self, share: float) -> FolderData:
+        """The same files with this share of every class as the test set.
+
+        Raises:
+            ValueError: If the folder has a test set of its own.
+        """
+        if not self.is_split:
+            raise ValueError(f"{self.name} has a test set of its own; leave held_out out.")
+        files = tuple(sorted((*self.train, *self.test), key=lambda file: (file[1], file[0])))
+        train, test = _split(files, share)
+        return replace(self, train=train, test=test, mean=(), std=())
+
     def training_batches(self, steps: Iterable[Step], share: slice = WHOLE) -> Iterator[Batch]:
         """The batches of these steps, augmented; ``share`` is what a process takes of each."""
         return self._read(self._wanted(step, share) for step in steps)
@@ -130,7 +154,7 @@ class FolderData:
             "class_names": list(self.class_names),
             "resized": True,
             "images": {part: self.size(part) for part in PARTS},
-            "augmentation": {"flip": True, "crop": [0.08, 1.0]},
+            "augmentation": {"flip": True, "crop": [self.crop, 1.0]},
             # Names and labels: the folder may have moved, and reading all files takes hours.
             "fingerprint": fingerprint(
                 f"{Path(path).name} {label}\n".encode()
@@ -187,7 +211,7 @@ class FolderData:
         # One loader for all parts and epochs, so that its workers start once: what it reads is
         # written to the plan. Its own generator leaves the global one as it is.
         return DataLoader(
-            ImageFiles(self.image_size),
+            ImageFiles(self.image_size, self.crop),
             batch_sampler=self._plan,
             num_workers=self.workers,
             collate_fn=stacked,
@@ -219,8 +243,8 @@ def find_images(
     """
     if not (folder / "train").is_dir():
         classes, files = _scan(folder)
-        train, test = _split(files, len(classes))
-        return FolderData(name, train, test, classes, mean=mean, std=std)
+        train, test = _split(files, HELD_OUT)
+        return FolderData(name, train, test, classes, mean=mean, std=std, is_split=True)
     classes, train = _scan(folder / "train")
     parts: dict[str, Files] = {}
     for part in ("test", "val"):
@@ -276,19 +300,25 @@ def _walk(folder: Path) -> Iterator[str]:
                 yield path
 
 
-def _split(files: Files, classes: int) -> tuple[Files, Files]:
-    rng = np.random.RandomState(0)
-    labels = np.array([label for _, label in files])
-    held = np.zeros(len(files), dtype=bool)
-    for label in range(classes):
-        places = rng.permutation(np.flatnonzero(labels == label))
-        held[places[: len(places) // 5]] = True
-    if not held.any():
-        raise ValueError(
-            "A fifth of every class is held out as the test set, but no class has 5 images; add "
-            "some, or sort them into 'train' and 'test'."
-        )
+def _split(files: Files, share: float) -> tuple[Files, Files]:
+    held = hold_out([label for _, label in files], share)
     return (
         tuple(file for file, is_held in zip(files, held, strict=True) if not is_held),
         tuple(file for file, is_held in zip(files, held, strict=True) if is_held),
     )
+
+
+def warn_of_enlarging(data: FolderData, folder: str | Path) -> None:
+    """Say so where images are brought to more than twice their size."""
+    some = [data.train[i][0] for i in np.linspace(0, len(data.train) - 1, LOOKED_AT).astype(int)]
+    sizes = [found for path in some if (found := image_size(path)) is not None]
+    if not sizes:
+        return
+    width, height = (int(number) for number in np.median(sizes, axis=0))
+    size, own = data.image_size, min(width, height)
+    if 2 * own < size:
+        warnings.warn(
+            f"The images of '{folder}' have about {width} x {height} pixels and are brought to "
+            f"{size} x {size}; image_size={own} (--image-size) keeps their size.",
+            stacklevel=3,
+        )

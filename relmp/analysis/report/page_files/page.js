@@ -64,7 +64,10 @@
   function open(number) {
     const graph = data.graphs[number];
     at("graph").dataset.number = number;
-    at("graph-name").textContent = graph.name;
+    at("graph-name").textContent = graph.short;
+    at("graph-call").hidden = graph.short === graph.name;
+    at("graph-call").firstChild.textContent = graph.name;
+    at("graph-call").lastChild.dataset.text = graph.name;
     at("pictures").hidden = !graph.edges;
     at("no-edges").hidden = Boolean(graph.edges);
     if (graph.edges) {
@@ -98,6 +101,20 @@
       xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: "error" } }, legend: { orientation: "h", y: 1.2 },
     }, config);
   }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button) return;
+    const said = (text) => { button.textContent = text; setTimeout(() => { button.textContent = "copy"; }, 1500); };
+    const select = () => { // where a page has no clipboard
+      const box = make("textarea", button.dataset.text, document.body);
+      box.select();
+      said(document.execCommand("copy") ? "copied" : button.dataset.text);
+      box.remove();
+    };
+    if (navigator.clipboard) navigator.clipboard.writeText(button.dataset.text).then(() => said("copied"), select);
+    else select();
+  });
 
   // Figures --------------------------------------------------------------------------------
 
@@ -140,7 +157,9 @@
     waiting.set(div, figure);
     watcher.observe(div);
   }
-  addEventListener("beforeprint", () => { for (const div of [...waiting.keys()]) drawWaiting(div); });
+  addEventListener("beforeprint", () => {
+    at("conclusions").open = true;
+    for (const div of [...waiting.keys()]) drawWaiting(div); });
 
   // Tables ---------------------------------------------------------------------------------
 
@@ -191,7 +210,7 @@
   }
 
   const listed = data.graphs.map((graph, number) => ({
-    graph: graph.name, ...graph.measures, error: graph.mean, deviation: graph.deviation, n: graph.n,
+    graph: graph.short, ...graph.measures, error: graph.mean, deviation: graph.deviation, n: graph.n,
     in_spot: graph.in_spot, number,
   }));
   sortable("Graphs", listed.sort((a, b) => a.error - b.error), true);

@@ -27,25 +27,33 @@ EDGE, NODE, REGION, MARK = "#4c5b6b", "#1f77b4", "#d9dee4", "#d62728"
 _MOST_DRAWN = 400  # nodes; a picture of more is one blot and takes minutes to lay out
 
 
-def draw_graph(graph: RelationalGraph, views: Sequence[str] = ()) -> Figure:
+def draw_graph(graph: RelationalGraph, views: Sequence[str] = (), *, ax: Any = None) -> Figure:
     """A graph seen in several ways, side by side.
 
     Args:
         graph: Any relational graph.
         views: Of ``"circular"``, ``"spring"``, ``"matrix"`` and ``"plane"``; all by default,
             without the layouts where there are too many nodes to tell apart.
+        ax: Axes to draw into, one a view; with one axes and no views, neighbours lie close.
 
     Raises:
         ValueError: If a view is unknown.
     """
+    from relmp.picture import panels
+
+    views = (views,) if isinstance(views, str) else views
     large = graph.num_nodes > _MOST_DRAWN
+    if ax is not None and hasattr(ax, "plot"):
+        views = views or (("matrix",) if large else ("spring",))
     chosen = tuple(views) or (("matrix", "plane") if large else tuple(VIEWS))
     unknown = [view for view in chosen if view not in VIEWS]
     if unknown:
         raise ValueError(f"Unknown view '{unknown[0]}'; choose of {', '.join(VIEWS)}.")
-    figure = _figure(3.6 * len(chosen), 3.9)
-    for axes, view in zip(_panels(figure, 1, len(chosen)), chosen, strict=True):
+    figure, places = panels(ax, (3.6 * len(chosen), 3.9), 1, len(chosen))
+    for axes, view in zip(places, chosen, strict=True):
         VIEWS[view](axes, graph)
+    if ax is not None:
+        return figure
     figure.suptitle(
         f"{graph.name or graph.key}\n{graph.num_nodes} nodes, {graph.num_edges} edges, "
         f"C = {graph.clustering:.3f}, L = {graph.path_length:.3f}",
@@ -56,19 +64,20 @@ def draw_graph(graph: RelationalGraph, views: Sequence[str] = ()) -> Figure:
 
 def draw_gallery(names: Iterable[str] = ()) -> Figure:
     """The example of every generator (or of these), six a row."""
+    from relmp.picture import panels
+
     chosen = list(names) or list(EXAMPLES)
     columns = min(6, len(chosen))
     rows = math.ceil(len(chosen) / columns)
-    figure = _figure(2.3 * columns, 2.6 * rows)
-    panels = _panels(figure, rows, columns)
-    for axes, name in zip(panels, chosen, strict=False):
+    figure, places = panels(None, (2.3 * columns, 2.6 * rows), rows, columns)
+    for axes, name in zip(places, chosen, strict=False):
         graph = example_graph(name)
         (draw_matrix if graph.num_nodes > _MOST_DRAWN else draw_spring)(axes, graph)
         axes.set_title(
             f"{name}\nn={graph.num_nodes}  C={graph.clustering:.2f}  L={graph.path_length:.2f}",
             fontsize=8,
         )
-    for axes in panels[len(chosen) :]:
+    for axes in places[len(chosen) :]:
         axes.set_axis_off()
     return figure
 
@@ -164,13 +173,3 @@ def _draw_edges(axes: Axes, graph: RelationalGraph, place: npt.NDArray[np.float6
     axes.margins(0.08)
     axes.set_aspect("equal")
     axes.set_axis_off()
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _panels(figure: Figure, rows: int, columns: int) -> list[Axes]:
-    return [figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]

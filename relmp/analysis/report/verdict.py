@@ -1,0 +1,190 @@
+"""What a busy person reads: three sentences, and the numbers that they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from relmp.analysis.controls.matching import Matched, NestedFit
+from relmp.analysis.controls.power import Noise, needed_seeds
+from relmp.analysis.report.comparison import Comparison, Mean, Regions
+from relmp.analysis.results import SYMBOLS, Results, plural
+from relmp.analysis.spot.sweet_spot import SweetSpot
+
+LEVEL = 0.05
+EFFECT = 0.5
+"""Points of error that are taken for worth seeing where nothing was seen."""
+MANY_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Three sentences, and the numbers.
+
+    Attributes:
+        differ: Which graphs differ.
+        holds: Whether it holds at equal density, and at each graph's own learning rate.
+        further: What to do next.
+        numbers: One row a mean: ``what``, ``error``, ``deviation``, ``n``, ``graph`` (a short
+            name), ``call`` (its whole name).
+    """
+
+    differ: str
+    holds: str
+    further: str
+    numbers: pd.DataFrame
+
+    @property
+    def lines(self) -> tuple[str, str, str]:
+        """The three sentences."""
+        return self.differ, self.holds, self.further
+
+    def __str__(self) -> str:
+        shown = self.numbers.drop(columns="call").assign(
+            error=self.numbers["error"].map("{:.2f}".format),
+            deviation=self.numbers["deviation"].map(
+                lambda value: "" if np.isnan(value) else f"{value:.2f}"
+            ),
+        )
+        return "\n".join([*self.lines, "", shown.to_string(index=False)])
+
+
+def verdict_of(
+    results: Results,
+    comparison: Comparison,
+    spot: SweetSpot,
+    regions: Regions | None,
+    nested: Sequence[NestedFit],
+    matched: Sequence[Matched],
+    noise: Noise | None,
+    own: str | None,
+) -> Verdict:
+    """The verdict of one task.
+
+    Args:
+        results: The results.
+        comparison, spot, regions, nested, matched, noise: What was concluded from them.
+        own: The setting at whose own value each graph is compared ("training.lr").
+    """
+    differs = _is_better(comparison)
+    holds = _at_equal_density(nested, matched)
+    return Verdict(
+        _differ(comparison, spot, differs),
+        f"{_density(differs, holds)} {_rate(own)}",
+        _further(comparison, noise, differs, holds, own),
+        _numbers(results, comparison, regions),
+    )
+
+
+def _is_better(comparison: Comparison) -> bool | None:
+    """Whether some graph beats the complete one; None where that cannot be said."""
+    choice = comparison.choice
+    if choice is None or np.isnan(choice.gain) or np.isnan(choice.interval[0]):
+        return None
+    return choice.interval[0] > 0
+
+
+def _differ(comparison: Comparison, spot: SweetSpot, differs: bool | None) -> str:
+    count = plural(comparison.graphs, "graph")
+    if comparison.complete is None:
+        said = f"{count} differ by luck or not: the complete graph was not run to compare them with"
+    elif differs is None:
+        said = (
+            f"Whether any of {count} beats the complete graph cannot be said from "
+            f"{plural(len(comparison.seeds), 'seed')}"
+        )
+    else:
+        assert comparison.choice is not None
+        gain, (low, high) = comparison.choice.gain, comparison.choice.interval
+        judged = f"{gain:+.2f} points on seeds that did not choose it ({low:.2f} to {high:.2f})"
+        if differs:
+            said = f"The best of {count} beats the complete graph: {judged}"
+        else:
+            said = f"None of {count} can be told from the complete one: the best gains {judged}"
+        if comparison.surely_better is not None:
+            said += f"; {comparison.surely_better:,} are better at a false discovery rate of 5 %"
+    if spot.ranges is None:
+        return f"{said}. No region of the map stands out."
+    where = ", ".join(
+        f"{SYMBOLS.get(measure, measure)} {low:.2f} to {high:.2f}"
+        for measure, (low, high) in zip(spot.measures, spot.ranges, strict=True)
+    )
+    return f"{said}. Good graphs lie at {where}."
+
+
+def _at_equal_density(nested: Sequence[NestedFit], matched: Sequence[Matched]) -> bool | None:
+    """Whether the measures matter at equal density; None where that cannot be said."""
+    tests = [one.p_value for one in matched if one.control == "density"]
+    tests = tests or [one.p_value for one in nested if one.control == "density"]
+    return None if not tests else tests[0] < LEVEL
+
+
+def _density(differs: bool | None, holds: bool | None) -> str:
+    if differs is False:
+        return "So there is nothing that could hold at equal density."
+    if differs is None or holds is None:
+        return "Whether that holds at equal density cannot be said."
+    return (
+        "At equal density it holds."
+        if holds
+        else "At equal density it does not hold: density may be all there is to it."
+    )
+
+
+def _rate(own: str | None) -> str:
+    if own is None:
+        return "Each graph's own learning rate was not tried."
+    return f"Each graph was compared at its own {own}."
+
+
+def _further(
+    comparison: Comparison,
+    noise: Noise | None,
+    differs: bool | None,
+    holds: bool | None,
+    own: str | None,
+) -> str:
+    if comparison.complete is None:
+        return "Next: run the complete graph as well, with the same seeds."
+    seeds = len(comparison.seeds)
+    if seeds < MANY_SEEDS:
+        return f"Next: more seeds; {seeds} cannot tell graphs from luck, {MANY_SEEDS} or more can."
+    if not differs:
+        if noise is None or not noise.within:
+            return "Next: a task on which seeds differ."
+        wanted = needed_seeds(EFFECT, noise.within)
+        return (
+            f"Next: a harder task, or more seeds: to see that one graph is {EFFECT} points better "
+            f"takes {wanted} of each, and there are {seeds}."
+        )
+    if own is None:
+        return (
+            'Next: several learning rates with validation images ("training.lr" as an axis, '
+            "validation=0.1), then --best-over training.lr."
+        )
+    if not holds:
+        return "Next: graphs of equal density that differ in the measures (relmp graphs find)."
+    return "Next: the same graphs on another task or at another width (relmp analyse A B)."
+
+
+def _numbers(results: Results, comparison: Comparison, regions: Regions | None) -> pd.DataFrame:
+    rows: list[tuple[str, float, float, str, str, str]] = []
+
+    def add(what: str, mean: Mean | None, of: str, name: str = "") -> None:
+        if mean is not None:
+            short = results.short_of(name)
+            rows.append((what, mean.mean, mean.deviation, plural(mean.n, of), short, name))
+
+    add("complete graph", comparison.complete, "seed")
+    add("lowest mean", comparison.lowest[1], "seed", comparison.lowest[0])
+    if comparison.choice is not None:
+        of = plural(comparison.choice.splits, "split")
+        what = "chosen on half of the seeds, judged on the others"
+        rows.append((what, comparison.choice.honest, float("nan"), of, "", ""))
+    if regions is not None:
+        add("inside the sweet spot", regions.inside, "graph")
+        add("outside", regions.outside, "graph")
+    return pd.DataFrame(rows, columns=["what", "error", "deviation", "n", "graph", "call"])

@@ -1,0 +1,1 @@
+"""Models that are not relmp's: any that takes a graph, and any other network made relational."""
