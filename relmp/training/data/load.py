@@ -59,7 +59,8 @@ def load_data(
     Args:
         data: A registered name (``digits`` needs no files, ``folder`` reads any folder of
             images; ``"sequence_memory(length=3)"`` says how), ``"package.module:Name"`` of what
-            gives a data set, or data as of :func:`as_data_set`.
+            gives a data set, or data as of
+            :func:`relmp.training.data.as_data_set`.
         folder: Where the files lie.
         download: Whether missing files are fetched into ``folder``; their checksums are
             verified.
