@@ -92,7 +92,7 @@ def test_progress_tells_the_time_left_within_an_epoch(
 
 
 def test_the_command_has_few_options() -> None:
-    assert len(fields(Train)) <= 32
+    assert len(fields(Train)) <= 34
 
 
 def test_the_command_hands_every_setting_on(tmp_path: Path) -> None:
@@ -109,14 +109,14 @@ def test_the_command_hands_every_setting_on(tmp_path: Path) -> None:
     written = json.loads((out / "config.json").read_text())
     assert written["data"] == {
         "name": "digits", "image_size": None, "train_size": 0.2, "validation": 0.1,
-        "subset_seed": 5,
+        "subset_seed": 5, "crop": 0.08, "held_out": 0.2,
     }  # fmt: skip
     config = written["training"]
     loop = config.pop("loop")
     assert config == {
         "epochs": 2, "batch_size": 50, "optimizer": "adamw", "lr": 0.002,
         "momentum": 0.8, "weight_decay": 0.01, "schedule": "step", "precision": "bfloat16",
-        "seed": 3,
+        "seed": 3, "init_from": None, "rewiring": None,
     }  # fmt: skip
     assert (loop["steps"], loop["ema_decay"], loop["decay_all"]) == ([0.5], 0.9, False)
     assert "loss/val" in curves(out / "tensorboard")
