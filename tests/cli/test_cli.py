@@ -70,7 +70,10 @@ def test_sweep_prints_and_writes_what_it_found(
             "32 channels cannot be shared",
         ),
         (["train", GRAPH, "--out", "o", "--model", "mpl"], "Unknown model 'mpl'; choose one of"),
-        (["train", GRAPH, "--out", "o", "--aggr", "sun"], "Unknown aggregation 'sun'; choose one of"),
+        (
+            ["train", GRAPH, "--out", "o", "--aggr", "sun"],
+            "Unknown aggregation 'sun'; choose one of",
+        ),
         (["train", GRAPH, "--out", "o", "--execution", "x"], "Unknown execution 'x'; choose one"),
         (["train", GRAPH, "--out", "o", "--data", "mnits"], "Unknown data set 'mnits'; choose"),
         (["train", GRAPH, "--out", "o", "--data", "cifar10"], "files of CIFAR10 are not in 'data'"),
