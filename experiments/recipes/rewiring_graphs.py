@@ -5,14 +5,15 @@ graph, a graph of the published sweet spot, and a nearly complete one. Beside th
 every layer ends stand two controls with the same seeds: the graph of the start left alone, and a
 network trained from scratch on the graphs of the end. A run that is done is not done again.
 
-    python experiments/recipes/rewiring_graphs.py --out runs/rewiring-graphs
+    python experiments/recipes/rewiring_graphs.py
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from matplotlib.patches import Rectangle
 
 import relmp
 from relmp.analysis.topology import PUBLISHED, null_points
+from relmp.cli import run_recipe
 from relmp.training.rewiring.topology import read_topology
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -53,16 +55,17 @@ def trained(model: str, graph: Any, seed: int, folder: Path | None, **more: Any)
     """A trained model and its test error."""
     about = MODELS[model]
     net = relmp.create_model(model, graph=graph, seed=seed, **about["options"])
-    history = relmp.train(
-        net, seed=seed, evaluate_every=1000, device="cpu", out=folder, **about["settings"], **more
-    )
+    settings = {**about["settings"], **more}
+    history = relmp.train(net, seed=seed, evaluate_every=1000, device="cpu", out=folder, **settings)
     return net, float(history.iloc[-1]["test_error"])
 
 
-def one(model: str, start: str, density: float, graph: Any, seed: int, out: Path) -> Any:
+def one(
+    model: str, start: str, density: float, graph: Any, seed: int, out: Path, **more: Any
+) -> dict[str, Any]:
     """RigL, the start left alone, and a network from scratch on the graphs of the end."""
     folder = out / f"{model}-{start.replace(' ', '-')}-{density}-{seed}"
-    net, error = trained(model, graph, seed, folder, rewiring=RULE)
+    net, error = trained(model, graph, seed, folder, rewiring=RULE, **more)
     random = {
         name: relmp.degree_preserving_rewire(end.undirected(), seed=seed)
         for name, end in net.graphs.items()
@@ -79,8 +82,8 @@ def one(model: str, start: str, density: float, graph: Any, seed: int, out: Path
             })  # fmt: skip
     return {
         "model": model, "start": start, "density": density, "seed": seed, "rigl": error,
-        "static": trained(model, graph, seed, None)[1],
-        "from scratch": trained(model, dict(net.graphs), seed + 1000, None)[1],
+        "static": trained(model, graph, seed, None, **more)[1],
+        "from scratch": trained(model, dict(net.graphs), seed + 1000, None, **more)[1],
         "layers": layers,
     }  # fmt: skip
 
@@ -138,31 +141,48 @@ def draw(out: Path, model: str = "mlp", seed: int = 0) -> Figure:
     return figure
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", default="runs/rewiring-graphs")
-    parser.add_argument("--seeds", type=int, default=5)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    out = Path(given.out)
-    path = out / "runs.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = [json.loads(line) for line in lines]
-    done = {(r["model"], r["start"], r["density"], r["seed"]) for r in found}
-    for seed in range(given.seeds):
-        for model, about in MODELS.items():
-            for start, density, graph in starts(about["n"]):
-                if (model, start, density, seed) not in done:
-                    found.append(one(model, start, density, graph, seed, out))
-                    with path.open("a") as file:
-                        file.write(json.dumps(found[-1]) + "\n")
-    text = describe(found)
-    (out / "summary.txt").write_text(text + "\n")
-    for model in MODELS:
-        draw(out, model).savefig(out / f"paths_{model}.png", dpi=130)
-    print(text)
+@dataclass(frozen=True)
+class Study:
+    """Rewire graphs from every start, beside the start left alone and the end from scratch.
 
+    Args:
+        out: Folder of the study; a run that it holds is not done again.
+        seeds: How many.
+        models: Which of mlp and small_cnn.
+        epochs: Instead of those of the model.
+    """
+
+    out: str = "runs/rewiring-graphs"
+    seeds: int = 5
+    models: tuple[str, ...] = tuple(MODELS)
+    epochs: int | None = None
+
+    def run(self) -> None:
+        """Train what is not trained yet, print the tables and draw the paths."""
+        torch.set_num_threads(1)
+        out = Path(self.out)
+        path = out / "runs.jsonl"
+        out.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = [json.loads(line) for line in lines]
+        more = {} if self.epochs is None else {"epochs": self.epochs}
+        done = {(r["model"], r["start"], r["density"], r["seed"]) for r in found}
+        for seed, model in product(range(self.seeds), self.models):
+            for start, density, graph in starts(MODELS[model]["n"]):
+                if (model, start, density, seed) not in done:
+                    row = one(model, start, density, graph, seed, out, **more)
+                    found.append(row)
+                    with path.open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+        text = describe(found)
+        (out / "summary.txt").write_text(text + "\n")
+        for model in self.models:
+            draw(out, model).savefig(out / f"paths_{model}.png", dpi=130)
+        print(text)
+
+
+recipe = Study()
+quick = replace(recipe, out="runs/rewiring-graphs-try", seeds=1, models=("small_cnn",), epochs=2)
 
 if __name__ == "__main__":
-    main()
+    run_recipe(recipe, quick=quick)

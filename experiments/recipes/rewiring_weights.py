@@ -5,14 +5,14 @@ digits (64-256-256-10, the first two layers sparse), and the 300-100 network of 
 Fashion-MNIST at 99 and 89 % zeros. Every seed draws the same initial weights for all four. A run
 that is done is not done again.
 
-    python experiments/recipes/rewiring_weights.py --out runs/rewiring-weights
+    python experiments/recipes/rewiring_weights.py
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from scipy import stats
 from torch import nn
 
 import relmp
+from relmp.cli import run_recipe
 
 RULES = ("static", "set", "rigl", "dense")
 COMPLETE = relmp.create_graph("complete", n=4)
@@ -70,7 +71,7 @@ def one(task: str, rule: str, seed: int, **more: Any) -> dict[str, Any]:
         rewiring = f"{rule}(granularity='weight', every={about['every']}, density={density})"
     history = relmp.train(
         model, rewiring=rewiring, seed=seed, evaluate_every=1000, device="cpu",
-        **about["settings"], **more,
+        **{**about["settings"], **more},
     )  # fmt: skip
     last = history.iloc[-1]
     return {"task": task, "rule": rule, "seed": seed, "error": float(last["test_error"]),
@@ -94,32 +95,53 @@ def describe(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", default="runs/rewiring-weights")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--data-folder", default="data")
-    parser.add_argument("--download", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    path = Path(given.out) / "runs.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = [json.loads(line) for line in lines]
-    done = {(row["task"], row["rule"], row["seed"]) for row in found}
-    for seed in range(given.seeds):
-        for task in TASKS:
-            for rule in RULES:
-                if (task, rule, seed) in done:
-                    continue
-                row = one(task, rule, seed, data_folder=given.data_folder, download=given.download)
-                found.append(row)
-                with path.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-    text = describe(pd.DataFrame(found))
-    (path.parent / "summary.txt").write_text(text + "\n")
-    print(text)
+@dataclass(frozen=True)
+class Study:
+    """Train four rules for each task and seed, and compare them.
 
+    Args:
+        out: Folder of the study; a run that it holds is not done again.
+        seeds: How many.
+        tasks: Which tasks; those on Fashion-MNIST need its files.
+        epochs: Instead of those of the task.
+        data_folder: Where the files of Fashion-MNIST lie.
+        download: Fetch them.
+    """
+
+    out: str = "runs/rewiring-weights"
+    seeds: int = 10
+    tasks: tuple[str, ...] = tuple(TASKS)
+    epochs: int | None = None
+    data_folder: str = "data"
+    download: bool = False
+
+    def run(self) -> None:
+        """Train what is not trained yet, and print the comparison."""
+        torch.set_num_threads(1)
+        path = Path(self.out) / "runs.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = [json.loads(line) for line in lines]
+        done = {(row["task"], row["rule"], row["seed"]) for row in found}
+        more: dict[str, Any] = {"data_folder": self.data_folder, "download": self.download}
+        if self.epochs is not None:
+            more["epochs"] = self.epochs
+        for seed, task, rule in product(range(self.seeds), self.tasks, RULES):
+            if (task, rule, seed) in done:
+                continue
+            row = one(task, rule, seed, **more)
+            found.append(row)
+            with path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        text = describe(pd.DataFrame(found))
+        (path.parent / "summary.txt").write_text(text + "\n")
+        print(text)
+
+
+recipe = Study()
+quick = replace(
+    recipe, out="runs/rewiring-weights-try", seeds=2, tasks=("digits, density .05",), epochs=2
+)
 
 if __name__ == "__main__":
-    main()
+    run_recipe(recipe, quick=quick)
