@@ -114,7 +114,7 @@ def near(value, digits):
 @pytest.mark.slow
 def test_mlp_numbers(replayed):
     mlp = replayed["mlp on cifar10"]
-    summary = mlp["summary"]
+    summary = mlp["comparison"]
     assert summary["graphs"] == 3942
     assert summary["complete"]["mean"] == near(33.34, 2)
     assert summary["complete"]["deviation"] == near(0.36, 2)
@@ -146,7 +146,7 @@ def test_mlp_numbers(replayed):
 @pytest.mark.slow
 def test_resnet_numbers(replayed):
     resnet = replayed["resnet34 on imagenet"]
-    summary = resnet["summary"]
+    summary = resnet["comparison"]
     assert summary["complete"]["mean"] == near(25.73, 2)
     assert summary["complete"]["deviation"] == near(0.07, 2)
     for best in ("lowest", "cautious"):
