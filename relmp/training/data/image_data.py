@@ -18,6 +18,7 @@ from relmp.training.data.dataset import (
     Batch,
     Part,
     Step,
+    description,
     evaluation_batch,
     fingerprint,
 )
@@ -123,18 +124,13 @@ class ImageData:
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says of the data: plain values, compared on resume."""
-        return {
-            "input_shape": list(self.input_shape),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "class_names": list(self.class_names),
-            "resized": False,
-            "images": {part: self.size(part) for part in PARTS},
-            "augmentation": {"flip": self.flip, "shift": self.shift},
-            "fingerprint": fingerprint(
+        return description(
+            self,
+            augmentation={"flip": self.flip, "shift": self.shift},
+            fingerprint=fingerprint(
                 tensor.cpu().numpy().tobytes() for part in PARTS for tensor in self._part(part)
             ),
-        }
+        )
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:

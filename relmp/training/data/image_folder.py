@@ -24,6 +24,7 @@ from relmp.training.data.dataset import (
     Batch,
     Part,
     Step,
+    description,
     evaluation_batch,
     fingerprint,
 )
@@ -147,21 +148,17 @@ class FolderData:
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says of the data: plain values, compared on resume."""
-        return {
-            "input_shape": list(self.input_shape),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "class_names": list(self.class_names),
-            "resized": True,
-            "images": {part: self.size(part) for part in PARTS},
-            "augmentation": {"flip": True, "crop": [self.crop, 1.0]},
+        return description(
+            self,
+            resized=True,
+            augmentation={"flip": True, "crop": [self.crop, 1.0]},
             # Names and labels: the folder may have moved, and reading all files takes hours.
-            "fingerprint": fingerprint(
+            fingerprint=fingerprint(
                 f"{Path(path).name} {label}\n".encode()
                 for part in PARTS
                 for path, label in self._files(part)
             ),
-        }
+        )
 
     def _files(self, part: Part) -> Files:
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]

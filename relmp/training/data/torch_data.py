@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from relmp.training.data.arrays import HELD_OUT, as_labels, channels_last, hold_out
 from relmp.training.data.dataset import (
-    PARTS,
     WHOLE,
     Batch,
     Part,
     Step,
+    description,
     evaluation_batch,
     fingerprint,
 )
@@ -128,16 +128,11 @@ class TorchData:
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says of the data: plain values, compared on resume."""
-        return {
-            "input_shape": list(self.input_shape),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "class_names": list(self.class_names),
-            "resized": False,
-            "images": {part: self.size(part) for part in PARTS},
-            "augmentation": "its own",
-            "fingerprint": self.fingerprint(),
-        }
+        return description(
+            self,
+            augmentation="its own",
+            fingerprint=self.fingerprint(),
+        )
 
     def fingerprint(self) -> str:
         """A hash of all labels and of some images of every part."""

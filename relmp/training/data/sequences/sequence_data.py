@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relmp.training.data.dataset import PARTS, WHOLE, Batch, Part, Step, fingerprint
+from relmp.training.data.dataset import PARTS, WHOLE, Batch, Part, Step, description, fingerprint
 from relmp.training.data.objective import IGNORED, Objective, StepClassification, StepRegression
 
 _AT_A_TIME = 1000
@@ -113,17 +113,12 @@ class SequenceData:
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says of the data: plain values, compared on resume."""
-        return {
-            "input_shape": list(self.input_shape),
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "class_names": list(self.class_names),
-            "resized": False,
-            "images": {part: self.size(part) for part in PARTS},
-            "fingerprint": fingerprint(
+        return description(
+            self,
+            fingerprint=fingerprint(
                 tensor.cpu().numpy().tobytes() for part in PARTS for tensor in self._part(part)
             ),
-        }
+        )
 
     def _part(self, part: Part) -> Batch:
         if part == "train":
