@@ -81,12 +81,14 @@ class Sweep(TrainingOptions):
         )
 
     def _settings_named(self) -> Iterator[str]:
+        from relmp.models.initial import INITS, check_init
+
         if "training.lr" not in self.axes:
             yield f"learning rate {self.lr:g}"
         if "training.epochs" not in self.axes:
             yield f"{self.epochs} epochs"
         if "model.init" not in self.axes:
-            yield f"initial weights '{self.init}'"
+            yield f"initial weights {INITS[check_init(self.init)]}"
 
     def run(self) -> None:
         """Train what is not trained yet, and analyse.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterable
 from functools import partial
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,12 @@ Init: TypeAlias = Literal["paper", "degree", "fan_in"]
   counts all channels of the input, heard or not.
 """
 
-INITS: tuple[Init, ...] = get_args(Init)
+INITS: dict[Init, str] = {
+    "paper": "as in the paper",
+    "degree": "scaled by in-degree",
+    "fan_in": "as PyTorch's dense layers draw them",
+}
+"""Each, in a few words."""
 
 # Deviations of the input with which these keep a mean square of 1.
 _GAINS: dict[type[nn.Module], float] = {nn.ReLU: math.sqrt(2), nn.SiLU: 1.5588}

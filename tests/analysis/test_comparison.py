@@ -30,6 +30,14 @@ def test_real_gain_is_seen():
     assert summary.surely_better > 5
 
 
+def test_worse_is_better_upside_down():
+    table = planted_table(bowl, seed=0, noise=0.1)
+    summary = compare_graphs(table)
+    down = compare_graphs(table.assign(test_error=66 - table["test_error"]))
+    assert (down.surely_worse, down.surely_better) == (summary.surely_better, summary.surely_worse)
+    assert f"{down.surely_worse} worse at a false discovery rate" in down.describe()
+
+
 def test_fixed_choice_by_hand():
     table = planted_table(bowl, seed=3)
     block = Results.of(table).block.iloc[:-1]

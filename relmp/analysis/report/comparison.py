@@ -46,8 +46,8 @@ class Comparison:
         beat_complete: Share of graphs whose mean is below the complete graph's.
         beat_interval: That share, were the complete graph's mean at either end of its 95 %
             interval.
-        surely_better: Number of graphs better than the complete graph by a one-tailed t-test
-            at a false discovery rate of 5 %.
+        surely_better, surely_worse: Number of graphs better, and worse, than the complete graph
+            by a one-tailed t-test at a false discovery rate of 5 %.
         quadratic: Fit of the mean error over the two measures.
         notes: What was left out, and what cannot be said.
     """
@@ -61,6 +61,7 @@ class Comparison:
     beat_complete: float | None
     beat_interval: Interval | None
     surely_better: int | None
+    surely_worse: int | None
     quadratic: Quadratic | None
     notes: tuple[str, ...]
 
@@ -81,7 +82,8 @@ class Comparison:
                 f"{self.beat_complete:.1%} of the graphs have a lower mean than the complete "
                 f"graph ({low:.1%} to {high:.1%} as its mean moves within its 95 % interval)"
                 + (
-                    f"; {self.surely_better:,} are better at a false discovery rate of 5 %."
+                    f"; {self.surely_better:,} are better and {self.surely_worse:,} worse at a "
+                    "false discovery rate of 5 %."
                     if self.surely_better is not None
                     else "."
                 )
@@ -128,7 +130,7 @@ def comparison_of(results: Results) -> Comparison:
             "There is only one seed, so the best graph cannot be judged on seeds that did not "
             "choose it, and its error is likely too low."
         )
-    share, interval, surely = _against_complete(results)
+    share, interval, better, worse = _against_complete(results)
     return Comparison(
         graphs=len(sparse),
         seeds=tuple(int(seed) for seed in results.block.columns),
@@ -138,7 +140,8 @@ def comparison_of(results: Results) -> Comparison:
         choice=choose_and_judge(results),
         beat_complete=share,
         beat_interval=interval,
-        surely_better=surely,
+        surely_better=better,
+        surely_worse=worse,
         quadratic=fit_surface(results),
         notes=tuple(notes),
     )
@@ -178,13 +181,13 @@ def _graph(results: Results, order: pd.Series) -> tuple[str, Mean]:
 
 def _against_complete(
     results: Results,
-) -> tuple[float | None, Interval | None, int | None]:
+) -> tuple[float | None, Interval | None, int | None, int | None]:
     complete, means = results.complete, results.sparse["mean"]
     if not len(complete):
-        return None, None, None
+        return None, None, None, None
     share = float((means < complete.mean()).mean())
     if len(complete) < 2:
-        return share, None, None
+        return share, None, None, None
     reach = stats.t.ppf(0.975, len(complete) - 1) * stats.sem(complete)
     ends = (
         float((means < complete.mean() - reach).mean()),
@@ -192,9 +195,9 @@ def _against_complete(
     )
     block = results.compared.loc[results.compared.index.isin(results.sparse.index)]
     if block.shape[1] < 2 or not np.nanstd(block.to_numpy()) or not np.ptp(complete):
-        return share, ends, None
+        return share, ends, None, None
     # From means and deviations: graphs whose seeds all agree would upset ttest_ind.
-    tests = stats.ttest_ind_from_stats(
+    less = stats.ttest_ind_from_stats(
         block.mean(axis=1).to_numpy(),
         block.std(axis=1).to_numpy(),
         block.count(axis=1).to_numpy(),
@@ -203,5 +206,8 @@ def _against_complete(
         len(complete),
         alternative="less",
     )
-    discovered = stats.false_discovery_control(np.asarray(tests.pvalue)) < 0.05
-    return share, ends, int(discovered.sum())
+    below = np.asarray(less.pvalue)
+    better, worse = (
+        int((stats.false_discovery_control(tail) < 0.05).sum()) for tail in (below, 1 - below)
+    )
+    return share, ends, better, worse

@@ -11,7 +11,7 @@ import pandas as pd
 from relmp.analysis.controls.matching import Matched, NestedFit
 from relmp.analysis.controls.power import Noise, needed_seeds
 from relmp.analysis.report.comparison import Comparison, Mean, Regions
-from relmp.analysis.results import SYMBOLS, Results, plural
+from relmp.analysis.results import SYMBOLS, Results, p_text, plural
 from relmp.analysis.spot.sweet_spot import SweetSpot
 
 LEVEL = 0.05
@@ -69,43 +69,58 @@ def verdict_of(
         comparison, spot, regions, nested, matched, noise: What was concluded from them.
         own: The setting at whose own value each graph is compared ("training.lr").
     """
-    differs = _is_better(comparison)
-    holds = _at_equal_density(nested, matched)
+    density = _at_equal_density(spot, nested, matched)
     return Verdict(
-        _differ(comparison, spot, differs),
-        f"{_density(differs, holds)} {_rate(own)}",
-        _further(comparison, noise, differs, holds, own),
+        _differ(comparison, spot),
+        f"{_density(density)} {_rate(own)}",
+        _further(comparison, noise, density, own),
         _numbers(results, comparison, regions),
     )
 
 
-def _is_better(comparison: Comparison) -> bool | None:
-    """Whether some graph beats the complete one; None where that cannot be said."""
+def _gain(comparison: Comparison) -> tuple[float, float, float] | None:
+    """What the best graph gains on seeds that did not choose it, and the interval of that."""
     choice = comparison.choice
     if choice is None or np.isnan(choice.gain) or np.isnan(choice.interval[0]):
         return None
-    return choice.interval[0] > 0
+    return choice.gain, *choice.interval
 
 
-def _differ(comparison: Comparison, spot: SweetSpot, differs: bool | None) -> str:
+def _is_better(comparison: Comparison) -> bool:
+    """Whether some graph beats the complete one: by itself among all, or as the one chosen.
+
+    The two tests ask differently. With few seeds the interval of the one chosen is wide, while
+    many graphs may pass the test against the complete one.
+    """
+    gain = _gain(comparison)
+    return bool(comparison.surely_better) or (gain is not None and gain[1] > 0)
+
+
+def _differ(comparison: Comparison, spot: SweetSpot) -> str:
     count = plural(comparison.graphs, "graph")
+    better, worse = comparison.surely_better or 0, comparison.surely_worse or 0
+    gain = _gain(comparison)
     if comparison.complete is None:
         said = f"{count} differ by luck or not: the complete graph was not run to compare them with"
-    elif differs is None:
+    elif gain is None:
         said = (
             f"Whether any of {count} beats the complete graph cannot be said from "
             f"{plural(len(comparison.seeds), 'seed')}"
         )
     else:
-        assert comparison.choice is not None
-        gain, (low, high) = comparison.choice.gain, comparison.choice.interval
-        judged = f"{gain:+.2f} points on seeds that did not choose it ({low:.2f} to {high:.2f})"
-        if differs:
-            said = f"The best of {count} beats the complete graph: {judged}"
+        if better or worse:
+            said = (
+                f"Of {count} {_are(better)} better than the complete one and {_are(worse)} worse "
+                "(at a false discovery rate of 5 %)"
+            )
+        elif _is_better(comparison):
+            said = f"The best of {count} beats the complete one"
         else:
-            said = f"None of {count} can be told from the complete one: the best gains {judged}"
-        if comparison.surely_better is not None:
-            said += f"; {comparison.surely_better:,} are better at a false discovery rate of 5 %"
+            said = f"None of {count} can be told from the complete one"
+        said += (
+            f"; the best gains {gain[0]:.2f} points on seeds that did not choose it "
+            f"({gain[1]:.2f} to {gain[2]:.2f})"
+        )
     if spot.ranges is None:
         return f"{said}. No region of the map stands out."
     where = ", ".join(
@@ -115,23 +130,46 @@ def _differ(comparison: Comparison, spot: SweetSpot, differs: bool | None) -> st
     return f"{said}. Good graphs lie at {where}."
 
 
-def _at_equal_density(nested: Sequence[NestedFit], matched: Sequence[Matched]) -> bool | None:
-    """Whether the measures matter at equal density; None where that cannot be said."""
-    tests = [one.p_value for one in matched if one.control == "density"]
-    tests = tests or [one.p_value for one in nested if one.control == "density"]
-    return None if not tests else tests[0] < LEVEL
+def _are(count: int) -> str:
+    return "none is" if count == 0 else "1 is" if count == 1 else f"{count:,} are"
 
 
-def _density(differs: bool | None, holds: bool | None) -> str:
-    if differs is False:
-        return "So there is nothing that could hold at equal density."
-    if differs is None or holds is None:
-        return "Whether that holds at equal density cannot be said."
-    return (
-        "At equal density it holds."
-        if holds
-        else "At equal density it does not hold: density may be all there is to it."
-    )
+@dataclass(frozen=True)
+class _AtEqualDensity:
+    """Whether the measures matter among graphs of one density, and by which test."""
+
+    holds: bool
+    said: str
+
+
+def _at_equal_density(
+    spot: SweetSpot, nested: Sequence[NestedFit], matched: Sequence[Matched]
+) -> _AtEqualDensity | None:
+    """None where that cannot be said."""
+    names = " and ".join(SYMBOLS.get(measure, measure) for measure in spot.measures)
+    for one in matched:
+        if one.control == "density":
+            holds = one.p_value < LEVEL
+            said = "better" if holds else "no better"
+            return _AtEqualDensity(
+                holds,
+                f"graphs of the sweet spot are {said} than others "
+                f"(p {p_text(one.p_value, digits=2)})",
+            )
+    for fit in nested:
+        if fit.control == "density":
+            holds = fit.p_value < LEVEL
+            said = f"{fit.partial_r2:.0%} of what density leaves" if holds else "nothing more"
+            return _AtEqualDensity(holds, f"{names} explain {said} (p {p_text(fit.p_value)})")
+    return None
+
+
+def _density(found: _AtEqualDensity | None) -> str:
+    if found is None:
+        return "Whether graphs differ at equal density cannot be said."
+    if found.holds:
+        return f"At equal density graphs still differ: {found.said}."
+    return f"At equal density {found.said}: density may be all there is to it."
 
 
 def _rate(own: str | None) -> str:
@@ -143,8 +181,7 @@ def _rate(own: str | None) -> str:
 def _further(
     comparison: Comparison,
     noise: Noise | None,
-    differs: bool | None,
-    holds: bool | None,
+    density: _AtEqualDensity | None,
     own: str | None,
 ) -> str:
     if comparison.complete is None:
@@ -152,7 +189,7 @@ def _further(
     seeds = len(comparison.seeds)
     if seeds < MANY_SEEDS:
         return f"Next: more seeds; {seeds} cannot tell graphs from luck, {MANY_SEEDS} or more can."
-    if not differs:
+    if not _is_better(comparison):
         if noise is None or not noise.within:
             return "Next: a task on which seeds differ."
         wanted = needed_seeds(EFFECT, noise.within)
@@ -165,7 +202,7 @@ def _further(
             'Next: several learning rates with validation images ("training.lr" as an axis, '
             "validation=0.1), then --best-over training.lr."
         )
-    if not holds:
+    if density is None or not density.holds:
         return "Next: graphs of equal density that differ in the measures (relmp graphs find)."
     return "Next: the same graphs on another task or at another width (relmp analyse A B)."
 
