@@ -88,7 +88,7 @@ def test_few_seeds_and_many_better_graphs_do_not_contradict_each_other(tmp_path)
     assert "can be told from" not in first
     low = float(first[first.index("choose it (") + len("choose it (") :].split(" to ")[0])
     assert low < 0, "the interval of three seeds is meant to be wide here"
-    assert "density may be all there is to it" in second
+    assert second.startswith("Density may be all there is to it")
     assert third.startswith("Next: several learning rates")
 
 
@@ -96,7 +96,7 @@ def test_where_nothing_differs_the_verdict_says_so(tmp_path):
     lines = analyse(named(planted_table(flat, seed=1)), tmp_path).splitlines()
     assert lines[1].startswith("None of 51 graphs can be told from the complete one")
     assert "No region of the map stands out" in lines[1]
-    assert lines[2].startswith("At equal density C and L explain nothing more (p = ")
+    assert "at equal density C and L explain nothing more (p = " in lines[2]
     assert "takes" in lines[3]
     one = planted_table(bowl, seed=0)
     lines = analyse(one[one["seed"] == 0], tmp_path).splitlines()

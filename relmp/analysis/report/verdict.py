@@ -147,21 +147,23 @@ def _at_equal_density(
 ) -> _AtEqualDensity | None:
     """None where that cannot be said."""
     names = " and ".join(SYMBOLS.get(measure, measure) for measure in spot.measures)
-    for one in matched:
-        if one.control == "density":
-            holds = one.p_value < LEVEL
-            said = "better" if holds else "no better"
-            return _AtEqualDensity(
-                holds,
-                f"graphs of the sweet spot are {said} than others "
-                f"(p {p_text(one.p_value, digits=2)})",
-            )
+    tests, said = [], []
     for fit in nested:
         if fit.control == "density":
-            holds = fit.p_value < LEVEL
-            said = f"{fit.partial_r2:.0%} of what density leaves" if holds else "nothing more"
-            return _AtEqualDensity(holds, f"{names} explain {said} (p {p_text(fit.p_value)})")
-    return None
+            tests.append(fit.p_value)
+            seen = f"{fit.partial_r2:.0%} of what density leaves"
+            told = seen if fit.p_value < LEVEL else "nothing more"
+            said.append(f"{names} explain {told} (p {p_text(fit.p_value)})")
+    for one in matched:
+        if one.control == "density":
+            tests.append(one.p_value)
+            told = "better" if one.p_value < LEVEL else "no better"
+            said.append(
+                f"graphs of the sweet spot are {told} than others "
+                f"(p {p_text(one.p_value, digits=2)})"
+            )
+    # Both ask for the same; the fit takes all graphs, the bands those near the rectangle.
+    return _AtEqualDensity(tests[0] < LEVEL, ", and ".join(said)) if tests else None
 
 
 def _density(found: _AtEqualDensity | None) -> str:
@@ -169,7 +171,7 @@ def _density(found: _AtEqualDensity | None) -> str:
         return "Whether graphs differ at equal density cannot be said."
     if found.holds:
         return f"At equal density graphs still differ: {found.said}."
-    return f"At equal density {found.said}: density may be all there is to it."
+    return f"Density may be all there is to it: at equal density {found.said}."
 
 
 def _rate(own: str | None) -> str:
@@ -189,7 +191,7 @@ def _further(
     seeds = len(comparison.seeds)
     if seeds < MANY_SEEDS:
         return f"Next: more seeds; {seeds} cannot tell graphs from luck, {MANY_SEEDS} or more can."
-    if not _is_better(comparison):
+    if not (_is_better(comparison) or comparison.surely_worse):
         if noise is None or not noise.within:
             return "Next: a task on which seeds differ."
         wanted = needed_seeds(EFFECT, noise.within)
