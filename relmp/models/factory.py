@@ -37,6 +37,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graph", as_graphs(self.graph))
+        own = sorted({"graph", "num_classes", "seed"} & set(self.options))
+        if own:
+            raise ValueError(
+                f"{own[0]} is a part of ModelConfig itself, not one of its options: write "
+                f"ModelConfig({self.name!r}, {own[0]}=...)."
+            )
 
     def create(self, builder: Builder | None = None) -> nn.Module:
         """Build the model, by ``builder`` where what its name stands for is not to be imported.

@@ -303,3 +303,9 @@ def test_widths_follow_the_first_stage() -> None:
     assert create_model("cnn", width=[9, 9, 9]).widths == (9, 9, 9)
     assert math.isclose(ResNet50.flops(None, (256, 512, 1024, 2048)) / 4.09e9, 1, rel_tol=0.01)
     assert CNN.flops(None, (64, 128, 256)) < CNN.flops(None, (64, 128, 257))
+
+
+@pytest.mark.parametrize("name", ["graph", "num_classes", "seed"])
+def test_what_a_config_holds_itself_is_not_an_option(name):
+    with pytest.raises(ValueError, match=f"^{name} is a part of ModelConfig itself"):
+        ModelConfig("mlp", options={name: 2})
