@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from relmp.models import MODELS
-from relmp.registry import import_object
+from relmp.registry import import_object, parse_call
 from relmp.rounds import resolve_message
 from relmp.rounds.aggregation import resolve_aggregation
 from relmp.rounds.aggregation.text import foreign_aggregations
@@ -75,6 +75,9 @@ class Ready:
             aggregations |= set(foreign_aggregations(options.get("aggr", "sum")))
             names = (run.model.name, str(run.model.options.get("of", "")))
             imported |= {name for name in names if MODELS.is_foreign(name)}
+            rule = parse_call(run.training.rewiring)[0] if run.training.rewiring else ""
+            if ":" in rule:
+                imported.add(rule)
             if MODELS.is_registered(run.model.name):
                 modules.add(MODELS[run.model.name].__module__)
             if run.data.name in GIVEN:
@@ -122,7 +125,7 @@ class Ready:
             try:
                 import_object(name)
             except ValueError as error:
-                return f"Workers cannot make the model or data: {error}"
+                return f"Workers cannot make the model, data or rewiring: {error}"
         return None
 
 

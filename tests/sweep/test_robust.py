@@ -23,6 +23,7 @@ from relmp import machine
 from relmp.fingerprint import code_fingerprint
 from relmp.graphs import create_graph
 from relmp.sweep import collect
+from relmp.sweep.work import Ready
 from relmp.training.folder import RunFolder
 from tests.sweep.test_sweep import GRAPHS, comparable, sweep
 
@@ -289,6 +290,32 @@ def test_what_a_folder_names_is_not_imported_without_trust(tmp_path: Path) -> No
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="'shutil:rmtree', which would be imported and called"):
         relmp.load_run(tmp_path)
+
+
+def test_a_rule_of_rewiring_that_a_folder_names_is_never_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who loads or tables a run has no use for the rule by which it was trained."""
+    model = relmp.create_model("mlp", in_features=64, width=32, graph=GRAPHS[0])
+    relmp.train(model, out=tmp_path / "run", epochs=1, rewiring="set(every=100)")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["training"]["rewiring"] = "trojan:Rule(every=100)"
+    config["key"] = relmp.RunConfig.from_dict(config).key
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "trojan.py").write_text(f"open({str(tmp_path / 'opened')!r}, 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert len(relmp.load_run(tmp_path / "run").history) == 1
+    table = collect(tmp_path)
+    assert len(table) == 1
+    assert not (tmp_path / "opened").exists()
+
+
+@pytest.mark.parametrize(("home", "needs"), [("__main__", True), ("tests.sweep.rules", False)])
+def test_workers_are_told_of_a_rule_of_ones_own(home: str, needs: bool) -> None:
+    training = relmp.TrainConfig(rewiring=f"{home}:Rule(every=3)")
+    ready = Ready.of([relmp.RunConfig(relmp.ModelConfig("mlp"), relmp.DataConfig(), training)])
+    assert ready.imported == (f"{home}:Rule",)
+    assert ready.needs_script is needs
 
 
 class Foreign(relmp.LinearMessage):
