@@ -56,6 +56,7 @@ class Study:
         brain: Which connectome.
         neurons: Neurons of every region.
         tasks: What is learned.
+        epochs: Passes over the sequences, by default those above.
         seeds: How many of each variant.
         capacity: Whether memory capacities are measured.
         workers: Processes, each with one thread.
@@ -66,6 +67,7 @@ class Study:
     brain: str = "bio2art_macaque"
     neurons: int = 2
     tasks: tuple[str, ...] = TASKS
+    epochs: int | None = None
     seeds: int = 10
     capacity: bool = True
     workers: int = 1
@@ -142,6 +144,8 @@ class Study:
             training = replace(training, epochs=100, batch_size=64, lr=5e-3)
         elif task.startswith("digit_nback"):
             training = replace(training, lr=3e-3)
+        if self.epochs is not None:
+            training = replace(training, epochs=self.epochs)
         base = relmp.RunConfig(relmp.ModelConfig("rnn"), relmp.DataConfig(name=task), training)
         return self.variants(base, "uniform", "rank")
 
@@ -166,7 +170,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 recipe = Study()
-quick = replace(recipe, out="runs/brains-try", seeds=2, tasks=TASKS[:1], capacity=False)
+quick = replace(recipe, out="runs/brains-try", epochs=2, seeds=2, tasks=TASKS[:1], capacity=False)
 
 if __name__ == "__main__":
     run_recipe(recipe, quick=quick)
