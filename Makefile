@@ -38,7 +38,7 @@ control: environment
 test: environment
 	$(RUN) -m pytest -m "not slow"
 
-test-slow: environment
+test-slow: environment $(DOCS_PINS)
 	$(RUN) -m pytest -m slow
 
 test-all: test test-slow
