@@ -7,11 +7,10 @@ null models drawn anew for every seed, which keep its weights (shuffled), its de
 and reciprocity, or its density alone (random), and beside the brain with initial weights in the
 order of the connectome's. Trained: tanh, Adam without decay at learning rate 1e-3, gradients
 clipped to norm 1, batches of 32, 400 sequences to train and 100 to test, 60 epochs.
-Ten numbers take 200 epochs. With these settings 2-back of numbers is not
-learned, so both n-backs have 3,200 sequences
-to train, and numbers a rate of 5e-3, batches of 64 and 100 epochs, digits a rate of 3e-3.
-Untrained: a read-out fitted to the states at spectral radius 0.95, whose memory capacity is
-measured.
+Ten numbers take 200 epochs. With these settings 2-back of numbers is not learned, so both n-backs
+have 3,200 sequences to train, and numbers a rate of 5e-3, batches of 64 and 100 epochs, digits a
+rate of 3e-3. Untrained: a read-out fitted to the states at spectral radius 0.95, whose memory
+capacity is measured.
 
 Device: one CPU core, about half an hour. A stopped study goes on where it was. Writes
 `runs/brains/`: the runs, table.md, map.png; the tables are in experiments/README.md.

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from relmp.machine import processor
+
 Step = Callable[[], object]
 
 WARM_SECONDS = 0.01
@@ -102,7 +104,7 @@ def machine() -> dict[str, Any]:
     """Where and with what was measured."""
     cpu = torch.backends.cpu.get_cpu_capability()
     return {
-        "processor": f"{platform.machine()} with {cpu}",
+        "processor": f"{processor()}, {cpu}",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "torch_geometric", "numba")},
