@@ -130,9 +130,6 @@ def training_flops(model: nn.Module, input_shape: Sequence[int]) -> tuple[int, i
     """Multiply-adds of one image forward: over the edges that there are (f_S), and as if every
     round were dense (f_D).
 
-    A step of training costs 3 f_S an image, one that looks at the gradient of absent edges
-    2 f_S + f_D.
-
     Args:
         model: Any module.
         input_shape: Shape of one image, ``(C, H, W)`` or ``(C,)``.
@@ -147,6 +144,21 @@ def training_flops(model: nn.Module, input_shape: Sequence[int]) -> tuple[int, i
 
     run_one_image(model, as_shape(input_shape), count)
     return sparse, dense
+
+
+def rewired_flops(sparse: int, dense: int, images: int, watched: int) -> int:
+    r"""Multiply-adds of training: :math:`3 f_S` an image, :math:`2 f_S + f_D` where the gradient of
+    absent edges was looked at.
+
+    Args:
+        sparse, dense: f_S and f_D, of :func:`training_flops`.
+        images: How many images were learned from as usual.
+        watched: How many were looked at beyond the edges that there are.
+
+    Reference:
+        Evci et al., *Rigging the Lottery*, ICML 2020, appendix H.
+    """
+    return 3 * sparse * images + (2 * sparse + dense) * watched
 
 
 def _dense_flops(layer: Round, output: Tensor) -> int:

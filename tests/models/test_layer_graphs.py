@@ -15,6 +15,7 @@ import relmp
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.graphs.layers.mapping import LayerGraphs
 from relmp.models import ModelConfig
+from relmp.models.inspection import rewired_flops
 
 RING = create_graph("cycle", n=8)
 SMALL = create_graph("ws_flex", n=4, k=2, p=0.5, seed=1)
@@ -105,6 +106,21 @@ def test_flops_of_sparse_resnet50(sparsity: float, erk: float, uniform: float) -
         )
         total = sum(found[name] * cost for name, cost in costs.items())
         assert total / sum(costs.values()) == pytest.approx(expected, abs=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("erk", "uniform", "published"),
+    [(0.4153, 0.2254, (2.086, 1.140)), (0.2431, 0.1285, (1.228, 0.657)),
+     (0.1230, 0.0801, (0.630, 0.416)), (0.0865, 0.0656, (0.448, 0.343))],
+)  # fmt: skip
+def test_published_flops_of_training(
+    erk: float, uniform: float, published: tuple[float, float]
+) -> None:
+    """Five times the steps, an update every 100, against one dense training."""
+    dense = 10**9
+    for share, ratio in zip((erk, uniform), published, strict=True):
+        spent = rewired_flops(round(share * dense), dense, images=100, watched=1)
+        assert 5 * spent / (101 * 3 * dense) == pytest.approx(ratio, abs=7.5e-4)
 
 
 def test_every_layer_has_its_graph() -> None:

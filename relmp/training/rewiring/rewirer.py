@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from relmp.models.inspection import training_flops
+from relmp.models.inspection import rewired_flops, training_flops
 from relmp.rounds import Round
 from relmp.training.processes import Team
 from relmp.training.rewiring.places import Places, WeightPlaces, choose, make_places
@@ -177,14 +177,13 @@ class Rewirer:
         self.report = lambda records: append_topology(folder, records)
 
     def flops(self, model: nn.Module, input_shape: tuple[int, ...]) -> int:
-        """Multiply-adds of training so far: 3 f_S an image, f_D in place of one f_S where the
-        gradient of absent edges was looked at."""
+        """Multiply-adds of training so far."""
         if not self.places:
             return 0
         sparse, dense = training_flops(model, input_shape)
         images = self.images
         watched = images["dense"] + images["skipped"]
-        return 3 * sparse * images["sparse"] + (2 * sparse + dense) * watched
+        return rewired_flops(sparse, dense, images["sparse"], watched)
 
     # Parts ------------------------------------------------------------------------------
 
