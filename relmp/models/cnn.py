@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from relmp.graphs.layers.mapping import Graphs
-from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
+from relmp.models.architecture import Drawing, Maker, Plan, Scored, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     draw_stem,
@@ -53,6 +53,8 @@ class CNN(Classifier):
         execution: See :class:`relmp.Round`.
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
+        scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
+            :data:`relmp.models.architecture.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -84,6 +86,7 @@ class CNN(Classifier):
         aggr: Aggr = "sum",
         execution: str = "auto",
         init: Init = "paper",
+        scored: Scored = "rounds",
     ) -> None:
         super().__init__()
         self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
@@ -91,7 +94,7 @@ class CNN(Classifier):
         self.layers = self.plan(
             self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width
         )
-        make = Maker(self.layers, graph, message, aggr, execution, init)
+        make = Maker(self.layers, graph, message, aggr, execution, init, scored)
         self.stem = make_stem(make)
         self.stages = nn.Sequential()
         for number in range(len(self.widths)):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from torch import Tensor, nn
 
 from relmp.graphs.layers.mapping import Graphs, as_graphs
-from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
+from relmp.models.architecture import Drawing, Maker, Plan, Scored, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     make_stem,
@@ -86,6 +86,8 @@ class EfficientNetB0(Classifier):
         execution: See :class:`relmp.Round`.
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
+        scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
+            :data:`relmp.models.architecture.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -120,6 +122,7 @@ class EfficientNetB0(Classifier):
         aggr: Aggr = "sum",
         execution: str = "auto",
         init: Init = "paper",
+        scored: Scored = "rounds",
     ) -> None:
         super().__init__()
         self.input_shape = (in_channels, 224, 224)
@@ -128,7 +131,7 @@ class EfficientNetB0(Classifier):
             self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width,
             expand_by=_expand_by(expand_by, graph),
         )  # fmt: skip
-        make = Maker(self.layers, graph, message, aggr, execution, init)
+        make = Maker(self.layers, graph, message, aggr, execution, init, scored)
         self.stem = make_stem(make, nn.SiLU)
         self.stages = nn.Sequential()
         for stage, depth in enumerate(self.DEPTHS):
