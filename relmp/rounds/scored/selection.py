@@ -214,7 +214,7 @@ def scored_parts(model: nn.Module) -> Iterator[ScoredPart]:
         selection, scores = getattr(module, "selection", None), None
         if isinstance(selection, Selection):  # a message
             scores = module.scores
-        elif parametrize.is_parametrized(module, "weight"):
+        elif is_scored(module):
             given: Any = module.parametrizations
             selection, scores = given.weight[0], given.weight.original
         if isinstance(selection, Selection):
@@ -272,6 +272,23 @@ def score_layers(module: nn.Module, options: ScoreOptions) -> None:
             selection.draw_alone()
             layer.weight = scores
             parametrize.register_parametrization(layer, "weight", selection)
+
+
+def is_scored(layer: nn.Module) -> bool:
+    """Whether this is a layer that :func:`score_layers` has scored."""
+    given: Any = getattr(layer, "parametrizations", {})
+    return "weight" in given and isinstance(given.weight[0], Selection)
+
+
+def settled(layer: nn.Module) -> nn.Module:
+    """A scored layer as an ordinary one, with the weight that is in use for a parameter."""
+    # PyTorch's remove_parametrizations changes the class that copies of a layer share.
+    cls = type(layer).__mro__[1]
+    plain: nn.Module = cls.__new__(cls)
+    plain.__dict__ |= layer.__dict__ | {"_modules": {}}
+    weight = nn.Parameter(layer.weight.detach().clone())
+    plain._parameters = {"weight": weight, **layer._parameters}
+    return plain
 
 
 def frozen_size(fan_in: float, keep: float) -> float:
