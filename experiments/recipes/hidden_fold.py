@@ -1,4 +1,4 @@
-"""Weights that are never trained: supermasks, folded networks, and chosen edges, beside learned ones.
+"""Weights that are never trained: supermasks, folded networks, chosen edges, beside learned ones.
 
 Digits and 10,000 images of Fashion-MNIST, 5 seeds, settings alike for all and tuned for none:
 
@@ -6,9 +6,9 @@ Digits and 10,000 images of Fashion-MNIST, 5 seeds, settings alike for all and t
   one (started as PyTorch's layers are);
 * fold: a residual MLP of four rounds, learned and scored, unfolded and folded with batch norms of
   each iteration's own and with shared ones;
-* edges: the same network over the complete graph of 32 nodes, where 12 % of the edges are chosen; then
-  a learned network from scratch over the chosen graphs, over random graphs with their degrees, and
-  over the complete graph;
+* edges: the same network over the complete graph of 32 nodes, where 12 % of the edges are chosen;
+  then a learned network from scratch over the chosen graphs, over random graphs with their degrees,
+  and over the complete graph;
 * resnet20: the plain network, and folded ones, on digits.
 
     python experiments/recipes/hidden_fold.py --data-folder FOLDER_OF_THE_IDX_FILES
@@ -122,9 +122,9 @@ def table(found: pd.DataFrame) -> str:
                 said = f"{gap.mean():+.2f} ({gap.mean() - half:.2f} to {gap.mean() + half:.2f})"
             about = own.iloc[0]
             lines.append(
-                f"| {data} | {part} | {name} | {own['error'].mean():.2f} ± {own['error'].std():.2f} "
-                f"| {said} | {own['train_error'].mean():.2f} | {about['parameters']:,} "
-                f"| {about['bytes']:,} | {len(own)} |"
+                f"| {data} | {part} | {name} | {own['error'].mean():.2f} ± "
+                f"{own['error'].std():.2f} | {said} | {own['train_error'].mean():.2f} "
+                f"| {about['parameters']:,} | {about['bytes']:,} | {len(own)} |"
             )
     return "\n".join(lines)
 
@@ -139,10 +139,10 @@ def places(found: pd.DataFrame) -> str:
         for axis, (low, high) in enumerate(PUBLISHED):
             inside &= (here[..., axis] >= low) & (here[..., axis] <= high)
         for layer in range(here.shape[1]):
-            (c, l), (nc, nl) = here[:, layer].mean(0), there[:, layer].mean(0)
+            (C, L), (null_C, null_L) = here[:, layer].mean(0), there[:, layer].mean(0)
             lines.append(
-                f"| {data} | {layer + 1} | {c:.3f} ± {here[:, layer, 0].std(ddof=1):.3f} "
-                f"| {l:.3f} ± {here[:, layer, 1].std(ddof=1):.3f} | {nc:.3f} | {nl:.3f} "
+                f"| {data} | {layer + 1} | {C:.3f} ± {here[:, layer, 0].std(ddof=1):.3f} "
+                f"| {L:.3f} ± {here[:, layer, 1].std(ddof=1):.3f} | {null_C:.3f} | {null_L:.3f} "
                 f"| {inside[:, layer].sum()} of {len(here)} |"
             )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The paths that layers take through the plane of C and L when training changes or chooses edges."""
+"""The paths of layers through the plane of C and L where training changes or chooses edges."""
 
 from __future__ import annotations
 

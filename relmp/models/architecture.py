@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
@@ -19,11 +19,11 @@ from relmp.graphs import RelationalGraph
 from relmp.graphs.layers.mapping import Graphs, graph_of_each
 from relmp.models.cost import other_round_flops, round_flops
 from relmp.models.initial import Init, check_init, draw_weights
+from relmp.models.parts.scores import Scored, checked_scores
 from relmp.models.parts.squeeze import SqueezeExcitation, squeeze_flops
 from relmp.rounds import ChannelPartition, Conv2dMessage, LinearMessage, Round, linear_map
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
-from relmp.rounds.scored.message import score_options
 from relmp.rounds.scored.selection import ScoreOptions, score_layers
 
 Widths: TypeAlias = tuple[int, ...]
@@ -149,29 +149,6 @@ class Drawing:
         self.channels = out_channels
 
 
-Scored: TypeAlias = Literal["rounds", "all"]
-"""Where a ``message="scored(...)"`` chooses weights: in ``"rounds"``, and what stands in their place
-without a graph; or in ``"all"`` layers, single weights of the dense ones with the same share. Then, as
-in the paper, the head has no bias, and batch norm learns scales and shifts in folded blocks alone."""
-
-
-def checked_scores(scored: str, message: MessageFactory) -> ScoreOptions | None:
-    """How weights are chosen; None where the message chooses none.
-
-    Raises:
-        ValueError: If ``scored`` is unknown, or wants scores that the message does not have.
-    """
-    if scored not in get_args(Scored):
-        raise ValueError(f"scored must be 'rounds' or 'all', but is {scored!r}.")
-    options = score_options(message)
-    if scored == "all" and options is None:
-        raise ValueError(
-            "scored='all' gives dense layers the scores that the message gives rounds, but the "
-            "message has none; give message='scored(keep=0.3)'."
-        )
-    return options
-
-
 @dataclass
 class Maker:
     """Makes the layers of a plan, each once and by its name.
@@ -181,7 +158,7 @@ class Maker:
         graph: The graph of all rounds, or graphs by name of layer; None makes ordinary layers.
         message, aggr, execution: See :class:`relmp.Round`.
         init: See :data:`relmp.models.initial.Init`.
-        scored: See :data:`Scored`.
+        scored: See :data:`relmp.models.parts.scores.Scored`.
     """
 
     plan: Plan
@@ -221,7 +198,7 @@ class Maker:
         return layer
 
     def norm(self, name: str) -> nn.Module:
-        """Batch norm behind a layer; where all layers are scored it learns in folded blocks alone."""
+        """Batch norm behind a layer; where all are scored it learns in folded blocks alone."""
         spec = self.plan[name]
         kind = nn.BatchNorm1d if spec.kind == "linear" else nn.BatchNorm2d
         return kind(spec.out_channels, affine=self.scored == "rounds" or spec.times > 0)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from relmp.graphs.layers.mapping import Graphs
-from relmp.models.architecture import Drawing, Maker, Plan, Scored, Widths, check_images
+from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     draw_stem,
@@ -18,6 +18,7 @@ from relmp.models.blocks import (
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
+from relmp.models.parts.scores import Scored
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -54,7 +55,7 @@ class CNN(Classifier):
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
         scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
-            :data:`relmp.models.architecture.Scored`.
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``

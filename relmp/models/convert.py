@@ -101,7 +101,7 @@ def to_dense(model: nn.Module) -> nn.Module:
     """A copy of a model with ordinary layers in place of its rounds, and the same function.
 
     It has the names and shapes of an ordinary network: a round with an update becomes a
-    sequence of the layer and the modules of the update. Scored weights become those that are in use.
+    sequence of the layer and the modules of the update. Scored weights become those in use.
 
     Raises:
         ValueError: If a round is not one linear map; it names the round.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from torch import Tensor, nn
 
 from relmp.graphs.layers.mapping import Graphs, as_graphs
-from relmp.models.architecture import Drawing, Maker, Plan, Scored, Widths, check_images
+from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     make_stem,
@@ -17,6 +17,7 @@ from relmp.models.blocks import (
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
+from relmp.models.parts.scores import Scored
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -87,7 +88,7 @@ class EfficientNetB0(Classifier):
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
         scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
-            :data:`relmp.models.architecture.Scored`.
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``

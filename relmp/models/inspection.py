@@ -21,8 +21,8 @@ from relmp.rounds.geometry import Images
 from relmp.rounds.scored.selection import scored_parts
 
 COLUMNS = (
-    "layer", "kind", "nodes", "sizes", "edges", "density", "parameters", "stored_bytes", "effective",
-    "flops", "activation_bytes", "message_bytes", "execution", "note",
+    "layer", "kind", "nodes", "sizes", "edges", "density", "parameters", "stored_bytes",
+    "effective", "flops", "activation_bytes", "message_bytes", "execution", "note",
 )  # fmt: skip
 
 
@@ -36,10 +36,10 @@ class Summary:
             again has none the second time), ``stored_bytes`` (what these take in a file of
             :func:`relmp.save_compressed`: a bit for a score, 4 bytes for any other),
             ``effective`` (those that act in this use: of scored weights the chosen ones),
-            ``flops``, ``activation_bytes`` (of the output, for one image), ``message_bytes`` (what literal messages of one
-            image take, whether or not the round is executed so), ``execution`` and ``note``
-            (why a layer stays dense, where that is known, or which parts a
-            fused layer is relational across). Layers that are no rounds have
+            ``flops``, ``activation_bytes`` (of the output, for one image), ``message_bytes``
+            (what literal messages of one image take, whether or not the round is executed so),
+            ``execution`` and ``note`` (why a layer stays dense, where that is known, or which
+            parts a fused layer is relational across). Layers that are no rounds have
             empty places.
         dense_flops: Multiply-adds of one image as if every round were dense (f_D); None where a
             message does not say what it costs.
@@ -74,7 +74,14 @@ class Summary:
         if not self._differ:
             shown = shown.drop(columns=["stored_bytes", "effective"])
         counts = shown.columns.intersection(
-            ["parameters", "stored_bytes", "effective", "flops", "activation_bytes", "message_bytes"]
+            [
+                "parameters",
+                "stored_bytes",
+                "effective",
+                "flops",
+                "activation_bytes",
+                "message_bytes",
+            ]
         )
         for name in counts:
             shown[name] = [f"{int(value):,}" if value != "" else "" for value in shown[name]]
@@ -88,8 +95,8 @@ class Summary:
         if self._differ:
             stored, effective = (int(self.frame[c].sum()) for c in ("stored_bytes", "effective"))
             total += (
-                f"\nStored: {stored:,} bytes compressed; effective: {effective:,} parameters act on an "
-                f"image, {4 * effective:,} bytes as float32"
+                f"\nStored: {stored:,} bytes compressed; effective: {effective:,} parameters act "
+                f"on an image, {4 * effective:,} bytes as float32"
             )
         if self.dense_flops is not None:
             costs = {name: f"{round(value):,}" for name, value in self.training().items()}
@@ -197,15 +204,19 @@ def _row(module: nn.Module, x: Tensor, output: Tensor) -> dict[str, Any]:
     graph, ins, outs = module.graph, module.in_partition, module.out_partition
     positions = x[0].numel() // module.in_channels, output[0].numel() // module.out_channels
     numbers = ins.max_size * positions[0] + outs.max_size * positions[1]
-    return row | {
-        "nodes": graph.num_nodes,
-        "sizes": f"{_span(ins.sizes)} -> {_span(outs.sizes)}",
-        "edges": graph.num_edges,
-        "density": graph.density,
-        "parameters": module.num_parameters(),
-        "message_bytes": graph.num_edges * numbers * output.element_size(),
-        "execution": module.execution,
-    } | _stored(module, module.num_parameters())
+    return (
+        row
+        | {
+            "nodes": graph.num_nodes,
+            "sizes": f"{_span(ins.sizes)} -> {_span(outs.sizes)}",
+            "edges": graph.num_edges,
+            "density": graph.density,
+            "parameters": module.num_parameters(),
+            "message_bytes": graph.num_edges * numbers * output.element_size(),
+            "execution": module.execution,
+        }
+        | _stored(module, module.num_parameters())
+    )
 
 
 def _stored(module: nn.Module, parameters: int) -> dict[str, int]:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from relmp.checks import check_whole
 from relmp.graphs.layers.mapping import Graphs
-from relmp.models.architecture import Drawing, Maker, Plan, Scored, Widths
+from relmp.models.architecture import Drawing, Maker, Plan, Widths
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
 from relmp.models.parts.folded import Folded, FoldNorm, check_fold
+from relmp.models.parts.scores import Scored
 from relmp.rounds import LinearMessage
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
@@ -51,7 +52,7 @@ class MLP(Classifier):
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
         scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
-            :data:`relmp.models.architecture.Scored`.
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_features]`` or ``[B, C, H, W]`` -> **output** ``[B, num_classes]``
@@ -164,7 +165,7 @@ class ResidualMLP(Classifier):
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
         scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
-            :data:`relmp.models.architecture.Scored`.
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_features]`` or ``[B, C, H, W]`` -> **output** ``[B, num_classes]``
@@ -201,6 +202,7 @@ class ResidualMLP(Classifier):
         )
         make = Maker(self.layers, graph, message, aggr, execution, init, scored)
         self.stem = nn.Sequential(make("stem.0"), make.norm("stem.0"), nn.ReLU())
+        self.rounds: nn.Module
         if check_fold(fold, 1):
             self.rounds = Folded(ResidualRound(make, "rounds.block.body"), depth, fold_norm)
         else:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 from torch import Tensor, nn
 
 from relmp.graphs.layers.mapping import Graphs
-from relmp.models.architecture import Drawing, Maker, Plan, Scored, Widths, check_images
+from relmp.models.architecture import Drawing, Maker, Plan, Widths, check_images
 from relmp.models.blocks import (
     ConvMessageFactory,
     draw_stem,
@@ -27,6 +27,7 @@ from relmp.models.parts.residual import (
     draw_block,
     separable,
 )
+from relmp.models.parts.scores import Scored
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -69,7 +70,7 @@ class ResNet(Classifier):
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
         scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
-            :data:`relmp.models.architecture.Scored`.
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -218,7 +219,12 @@ class ResNet50(ResNet):
     DEPTHS: ClassVar[tuple[int, ...]] = (3, 4, 6, 3)
     BASELINE_WIDTHS: ClassVar[Widths] = (256, 512, 1024, 2048)
     RELATIONAL_PROJECTION: ClassVar[bool] = False
-    plan_block = staticmethod(bottleneck)
+    INNER: ClassVar[float] = 1 / 4
+    """Share of the channels that the blocks have inside."""
+
+    @classmethod
+    def plan_block(cls, in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
+        return bottleneck(in_channels, out_channels, stride, cls.INNER)
 
 
 @MODELS.register("resnet20")
@@ -262,6 +268,4 @@ class ResNet200(ResNet50):
 class WideResNet50(ResNet50):
     """:class:`ResNet50` with twice the channels inside its blocks."""
 
-    @staticmethod
-    def plan_block(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
-        return bottleneck(in_channels, out_channels, stride, share=1 / 2)
+    INNER: ClassVar[float] = 1 / 2

@@ -60,7 +60,9 @@ def loop(one: Block, norms: list[tuple[nn.Module, nn.Module]], x: Tensor) -> Ten
 
 
 def statistics(module: nn.Module) -> list[Tensor]:
-    return [buffer for name, buffer in module.named_buffers() if "running" in name or "num_" in name]
+    return [
+        buffer for name, buffer in module.named_buffers() if "running" in name or "num_" in name
+    ]
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -221,9 +223,7 @@ def hidden(name: str, classes: int, stem: str) -> nn.Module:
     """As HFN has it, without storage."""
     message = relmp.rounds.resolve_message("scored(keep=0.3)")
     with torch.device("meta"):
-        return MODELS[name](
-            None, classes, message=message, scored="all", fold=(3, 4), stem=stem
-        )
+        return MODELS[name](None, classes, message=message, scored="all", fold=(3, 4), stem=stem)
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -297,7 +297,9 @@ def test_summary_tells_stored_from_effective() -> None:
     assert list(frame["effective"]) == kept
     assert f"effective: {sum(kept):,} parameters act on an image" in str(summary)
     assert "Stored: 235 bytes compressed" in str(summary)
-    edges = create_model("mlp", GRAPH, in_features=9, width=16, message="scored(granularity='edge')")
+    edges = create_model(
+        "mlp", GRAPH, in_features=9, width=16, message="scored(granularity='edge')"
+    )
     row = relmp.summary(edges).frame.iloc[1]
     layer: Any = edges.rounds[0]
     norm = 2 * 16

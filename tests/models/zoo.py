@@ -8,7 +8,7 @@ from relmp.graphs import create_graph
 from relmp.models import MODELS, Classifier
 
 GRAPH = create_graph("ws_flex", n=8, k=3, p=0.3, seed=0)
-# They differ from ResNet-50 in how many blocks there are, or in the channels inside; test_folded.py.
+# They differ from ResNet-50 in the number of blocks or in the channels inside; see test_folded.py.
 DEEPER = ("resnet101", "resnet152", "resnet200", "wide_resnet50")
 NAMES = [
     name

@@ -46,8 +46,8 @@ def save_compressed(model: nn.Module, path: str | Path) -> Path:
     ``relmp.save_compressed(model, "small.relmp")``
 
     The payload, :func:`relmp.compressed_bytes`, is 4 bytes for the seed, a bit for every score, 4
-    bytes for every parameter that is no score. The file also holds the statistics of batch norm, and
-    what it takes to build the model again.
+    bytes for every parameter that is no score. The file also holds the statistics of batch norm,
+    and what it takes to build the model again.
 
     Args:
         model: A model with scored weights; of :func:`relmp.create_model`, or built by hand, which
@@ -102,9 +102,9 @@ def load_compressed(
 ) -> nn.Module:
     """The model in a file of :func:`save_compressed`, in evaluation mode, with the same outputs.
 
-    Nothing in the file is executed, and nothing that it names is imported unless it is registered or
-    installed. Which weights are chosen is known again, not how high their scores were: they are 1
-    and 0.5.
+    Nothing in the file is executed, and nothing that it names is imported unless it is registered
+    or installed. Which weights are chosen is known again, not how high their scores were: they are
+    1 and 0.5.
 
     Args:
         path: The file.
@@ -154,8 +154,8 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     version, length = _NUMBERS.unpack(content[len(MAGIC) : start])
     if version != VERSION:
         raise ValueError(
-            f"'{path}' has version {version}, and this version of relmp reads {VERSION}; use the one "
-            f"that wrote it."
+            f"'{path}' has version {version}, and this version of relmp reads {VERSION}; use the "
+            f"one that wrote it."
         )
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ValueError(f"'{path}' is damaged: it was cut off, or changed; write it again.")

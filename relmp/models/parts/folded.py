@@ -21,8 +21,8 @@ NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 class Folded(nn.Module):
-    r"""One block iterated with tied weights: :math:`x^{(t + 1)} = \mathrm{block}_t(x^{(t)})`, t from
-    0 to ``times - 1``.
+    r"""One block iterated with tied weights: :math:`x^{(t + 1)} = \mathrm{block}_t(x^{(t)})`, for t
+    from 0 to ``times - 1``.
 
     With ``norm="own"`` iterations share everything but their normalisations (batch, instance, group
     and layer norm), of which each has copies: statistics, scales and shifts of its own. Scored
@@ -60,12 +60,9 @@ class Folded(nn.Module):
         chosen = choose(self.block)
         for number in range(self.times):
             if self.recompute and is_grad_enabled():
-                x = cast(
-                    Tensor,
-                    checkpoint(
-                        self._iterate, x, number, chosen,
-                        use_reentrant=False, context_fn=self._contexts,
-                    ),
+                x = checkpoint(
+                    self._iterate, x, number, chosen,
+                    use_reentrant=False, context_fn=self._contexts,
                 )  # fmt: skip
             else:
                 x = self._iterate(x, number, chosen)
@@ -78,9 +75,9 @@ class Folded(nn.Module):
             out: Tensor = self.block(x)
         if out.shape != x.shape:
             raise ValueError(
-                f"A folded block must give the shape that it takes, but {type(self.block).__name__} "
-                f"made {list(out.shape)} of {list(x.shape)}; leave a block that changes shapes in "
-                f"front of the fold."
+                f"A folded block must give the shape that it takes, but "
+                f"{type(self.block).__name__} made {list(out.shape)} of {list(x.shape)}; leave a "
+                f"block that changes shapes in front of the fold."
             )
         return out
 
@@ -158,14 +155,14 @@ def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """Let normalisations do what they did, without counting the images again."""
     norms = [module for module in block.modules() if isinstance(module, _NormBase)]
     before = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked for norm in norms]
-    counted = [None if count is None else count.clone() for count in counts]
+    counts = [n.num_batches_tracked for n in norms if n.num_batches_tracked is not None]
+    counted = [count.clone() for count in counts]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum, count, number in zip(norms, before, counts, counted, strict=True):
+        for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
-            if count is not None:
-                count.copy_(number)
+        for count, number in zip(counts, counted, strict=True):
+            count.copy_(number)

@@ -133,7 +133,7 @@ class Selection(nn.Module):
     def count_real(self, real: Tensor) -> None:
         """Be told which weights are real, in the shape of the weight, where some are padding."""
         slots = real.expand_as(self.frozen).flatten().nonzero().flatten()
-        self.slots = slots if slots.numel() < self.frozen.numel() else None
+        self.slots = None if slots.numel() == self.frozen.numel() else slots
         left_out(self.entries, self.options.keep)
 
     def draw(self, seed: int, stream: int) -> None:
@@ -211,14 +211,12 @@ class ScoredPart(NamedTuple):
 def scored_parts(model: nn.Module) -> Iterator[ScoredPart]:
     """The scored weights of a model, in the order of its modules."""
     for name, module in model.named_modules():
-        selection, scores = getattr(module, "selection", None), None
-        if isinstance(selection, Selection):  # a message
-            scores = module.scores
+        found: Any = module
+        if isinstance(getattr(module, "selection", None), Selection):  # a message
+            yield ScoredPart(name, found.selection, found.scores)
         elif is_scored(module):
-            given: Any = module.parametrizations
-            selection, scores = given.weight[0], given.weight.original
-        if isinstance(selection, Selection):
-            yield ScoredPart(name, selection, scores)  # type: ignore[arg-type]
+            weight = found.parametrizations.weight
+            yield ScoredPart(name, weight[0], weight.original)
 
 
 def draw_frozen(model: nn.Module, seed: int) -> None:
@@ -283,10 +281,11 @@ def is_scored(layer: nn.Module) -> bool:
 def settled(layer: nn.Module) -> nn.Module:
     """A scored layer as an ordinary one, with the weight that is in use for a parameter."""
     # PyTorch's remove_parametrizations changes the class that copies of a layer share.
-    cls = type(layer).__mro__[1]
+    cls: Any = type(layer).__mro__[1]
     plain: nn.Module = cls.__new__(cls)
     plain.__dict__ |= layer.__dict__ | {"_modules": {}}
-    weight = nn.Parameter(layer.weight.detach().clone())
+    used: Any = layer.weight
+    weight = nn.Parameter(used.detach().clone())
     plain._parameters = {"weight": weight, **layer._parameters}
     return plain
 

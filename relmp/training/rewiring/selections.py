@@ -39,7 +39,9 @@ class Selections:
         }
         self.team = team
         self.folder: Path | None = None
-        self._start = {name: mask for name in self.layers if (mask := self._edges(name)) is not None}
+        self._start = {
+            name: mask for name in self.layers if (mask := self._edges(name)) is not None
+        }
         self._tried = {name: mask.clone() for name, mask in self._start.items()}
         self._last = dict(self._start)
 
