@@ -13,8 +13,8 @@ code: it sets the learning rate after an epoch, so that its epoch e has the rate
 it augments validation images and reports the best validation epoch, here it is the last one.
 
 Device: one GPU with 80 GB. A run on ImageNet about 15 hours, on CIFAR-100 half an hour (both
-estimated from FLOPs, as in resnet50_imagenet.py, not measured). Writes `runs/hidden_fold_resnet50/` and, for every run of
-scored weights, `compressed.relmp` in its folder.
+estimated from FLOPs, as in resnet50_imagenet.py, not measured). Writes
+`runs/hidden_fold_resnet50/` and, for every run of scored weights, `compressed.relmp` in its folder.
 """
 
 from __future__ import annotations
