@@ -244,8 +244,8 @@ def selected(chosen: Chosen) -> Iterator[None]:
     try:
         yield
     finally:
-        for (part, _), mask in zip(chosen, before, strict=True):
-            part.selection._mask = mask
+        for (part, _), earlier in zip(chosen, before, strict=True):
+            part.selection._mask = earlier
 
 
 def score_layers(module: nn.Module, options: ScoreOptions) -> None:
