@@ -43,14 +43,18 @@ if TYPE_CHECKING:
     from relmp.graphs import scale_connectome as scale_connectome
     from relmp.graphs import sweep_design_space as sweep_design_space
     from relmp.graphs.draw import draw_graph as draw_graph
+    from relmp.models import Folded as Folded
     from relmp.models import ModelConfig as ModelConfig
     from relmp.models import RelationalRNN as RelationalRNN
+    from relmp.models import compressed_bytes as compressed_bytes
     from relmp.models import count_flops as count_flops
     from relmp.models import count_parameters as count_parameters
     from relmp.models import create_model as create_model
     from relmp.models import layer_graphs as layer_graphs
+    from relmp.models import load_compressed as load_compressed
     from relmp.models import match_flops as match_flops
     from relmp.models import relationalize as relationalize
+    from relmp.models import save_compressed as save_compressed
     from relmp.models import summary as summary
     from relmp.models import to_dense as to_dense
     from relmp.models import verify as verify
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
     from relmp.rounds.messages import LowRankMessage as LowRankMessage
     from relmp.rounds.messages import MLPMessage as MLPMessage
     from relmp.rounds.messages import ScalarMessage as ScalarMessage
+    from relmp.rounds.messages import ScoredMessage as ScoredMessage
     from relmp.rounds.messages import SharedMessage as SharedMessage
     from relmp.sweep import collect as collect
     from relmp.sweep import grid as grid
@@ -142,10 +147,14 @@ _HOMES = {
         "LowRankMessage",
         "MLPMessage",
         "ScalarMessage",
+        "ScoredMessage",
         "SharedMessage",
     ),
     "relmp.models": (
+        "compressed_bytes",
         "count_flops",
+        "Folded",
+        "load_compressed",
         "ModelConfig",
         "RelationalRNN",
         "count_parameters",
@@ -153,6 +162,7 @@ _HOMES = {
         "layer_graphs",
         "match_flops",
         "relationalize",
+        "save_compressed",
         "summary",
         "to_dense",
         "verify",

@@ -1,4 +1,4 @@
-"""The paths that layers take through the plane of C and L when training changes their edges."""
+"""The paths of layers through the plane of C and L where training changes or chooses edges."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from torch import nn
 
 from relmp.graphs import RelationalGraph, degree_preserving_rewire
+from relmp.rounds import Round
+from relmp.rounds.messages import ScoredMessage
 from relmp.training.loaded import LoadedRun, load_run
 from relmp.training.rewiring.topology import Topology, read_topology
 
@@ -27,12 +30,12 @@ def plot_topology(run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS
     where a graph falls apart a path has a gap.
 
     Args:
-        run: A run that was trained with ``rewiring=``, or its folder.
+        run: A run that was trained with ``rewiring=`` or with a scored message, or its folder.
         null_models: How many random graphs stand beside every end; 0 leaves them out.
 
     Raises:
-        FileNotFoundError: If the run was not rewired.
-        ValueError: If single weights were chosen, which have no such path.
+        FileNotFoundError: If the run neither changed nor chose edges.
+        ValueError: If a rule chose single weights, which have no such path.
     """
     folder = run.folder if isinstance(run, LoadedRun) else Path(run)
     records = read_topology(folder)
@@ -44,8 +47,7 @@ def plot_topology(run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS
     graphs: dict[str, RelationalGraph] = {}
     if null_models:
         loaded = run if isinstance(run, LoadedRun) else load_run(folder)
-        model: Any = loaded.model
-        graphs = model.graphs
+        graphs = graphs_in_use(loaded.model)
     figure = Figure(figsize=(6.4, 5.0), layout="constrained")
     axes = figure.subplots()
     (c_low, c_high), (l_low, l_high) = PUBLISHED
@@ -63,6 +65,9 @@ def plot_topology(run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS
         axes.plot(*points[-1], "*", color=colour, markersize=13, markeredgecolor="black")
         if layer in graphs:
             spread = null_points(graphs[layer], null_models)
+            spread = spread[np.isfinite(spread).all(1)]
+            if not len(spread):
+                continue
             (x, y), (dx, dy) = spread.mean(0), spread.std(0)
             axes.errorbar(x, y, dy, dx, fmt="x", color=colour, capsize=2)
     axes.set_xlabel("clustering coefficient C")
@@ -70,6 +75,15 @@ def plot_topology(run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS
     axes.set_title(f"{folder.name}: edges in training")
     axes.legend(fontsize="small")
     return figure
+
+
+def graphs_in_use(model: nn.Module) -> dict[str, RelationalGraph]:
+    """The graph of every round by its name; of a scored one, what it has chosen."""
+    rounds = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, Round))
+    return {
+        name: layer.selected() if isinstance(layer.message_module, ScoredMessage) else layer.graph
+        for name, layer in rounds
+    }
 
 
 def by_layer(records: list[Topology]) -> dict[str, list[Topology]]:

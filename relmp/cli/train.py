@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -33,6 +33,9 @@ class TrainingOptions(TrainConfig, DataOptions):
         execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
         init: How weights start: paper, degree (by in-degree: activations keep their size), or
             fan_in (that of the dense layer, as PyTorch's layers do).
+        scored: Where a message "scored(keep=0.3)" chooses weights: rounds, or all layers.
+        fold: Stages, from 1, whose blocks after the first are one block that is iterated.
+        stem: Of a ResNet: imagenet, or cifar for images of 32 x 32 pixels; its own by default.
         data: Data set: digits, mnist1d, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet;
             folder, for images of your own with one subfolder a class; noise, to try a large
             model; or package.module:Name of a class or function of your own that gives one.
@@ -51,6 +54,9 @@ class TrainingOptions(TrainConfig, DataOptions):
     aggr: str = "sum"
     execution: str = "auto"
     init: str = "paper"
+    scored: str = "rounds"
+    fold: tuple[int, ...] = ()
+    stem: str | None = None
     data: str = "digits"
     data_folder: str = "data"
     download: bool = False
@@ -69,9 +75,10 @@ class TrainingOptions(TrainConfig, DataOptions):
 
     def model_options(self) -> dict[str, Any]:
         """What the rounds of the model are made of, where it is not the default."""
-        names = {"message": None, "aggr": "sum", "execution": "auto", "init": "paper"}
+        usual = {item.name: item.default for item in fields(TrainingOptions)}
+        names = ("message", "aggr", "execution", "init", "scored", "fold", "stem")
         given = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in given.items() if value != names[name]}
+        return {name: value for name, value in given.items() if value != usual[name]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -19,9 +19,12 @@ from relmp.graphs import RelationalGraph
 from relmp.graphs.layers.mapping import Graphs, graph_of_each
 from relmp.models.cost import other_round_flops, round_flops
 from relmp.models.initial import Init, check_init, draw_weights
+from relmp.models.parts.scores import Scored, checked_scores
+from relmp.models.parts.squeeze import SqueezeExcitation, squeeze_flops
 from relmp.rounds import ChannelPartition, Conv2dMessage, LinearMessage, Round, linear_map
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.round import MessageFactory
+from relmp.rounds.scored.selection import ScoreOptions, score_layers
 
 Widths: TypeAlias = tuple[int, ...]
 """Channels of the relational stages, in order."""
@@ -46,6 +49,7 @@ class LayerSpec:
         relational: Whether it is a round.
         depthwise: Whether every channel is convolved alone.
         bias: Whether it has a bias.
+        times: How often the folded block that it belongs to is iterated; 0 outside of one.
     """
 
     kind: Literal["linear", "conv", "pool", "squeeze"]
@@ -57,6 +61,7 @@ class LayerSpec:
     relational: bool = False
     depthwise: bool = False
     bias: bool = False
+    times: int = 0
 
     @property
     def geometry(self) -> dict[str, int]:
@@ -74,6 +79,9 @@ class LayerSpec:
 
     def flops(self, graph: RelationalGraph | None, message: MessageFactory | None = None) -> int:
         """Multiply-adds of one image over the edges of a graph; None counts the dense layer."""
+        return self._flops_once(graph, message) * max(self.times, 1)
+
+    def _flops_once(self, graph: RelationalGraph | None, message: MessageFactory | None) -> int:
         if self.kind == "squeeze":
             return squeeze_flops(self.in_channels, self.out_channels)
         if self.relational and graph is not None and message not in LINEAR:
@@ -97,6 +105,8 @@ class Drawing:
     def __init__(self, input_shape: Sequence[int]) -> None:
         self.plan: dict[str, LayerSpec] = {}
         self.channels = input_shape[0]
+        self.times = 0
+        """Of the layers that follow: see :class:`LayerSpec`."""
         self.size: Size = (input_shape[1], input_shape[2]) if len(input_shape) == 3 else (1, 1)
 
     def conv(
@@ -115,7 +125,7 @@ class Drawing:
         size = halved(name, size) if stride == 2 else size
         self.plan[name] = LayerSpec(
             "conv", channels, out_channels, kernel_size, stride, math.prod(size), relational,
-            depthwise,
+            depthwise, times=self.times,
         )  # fmt: skip
         self.channels, self.size = out_channels, size
 
@@ -133,8 +143,9 @@ class Drawing:
     ) -> None:
         """A linear layer, of the mean over all pixels where there are any."""
         self.plan[name] = LayerSpec(
-            "linear", self.channels, out_channels, relational=relational, bias=bias
-        )
+            "linear", self.channels, out_channels, relational=relational, bias=bias,
+            times=self.times,
+        )  # fmt: skip
         self.channels = out_channels
 
 
@@ -147,6 +158,7 @@ class Maker:
         graph: The graph of all rounds, or graphs by name of layer; None makes ordinary layers.
         message, aggr, execution: See :class:`relmp.Round`.
         init: See :data:`relmp.models.initial.Init`.
+        scored: See :data:`relmp.models.parts.scores.Scored`.
     """
 
     plan: Plan
@@ -155,10 +167,12 @@ class Maker:
     aggr: Aggr
     execution: str
     init: Init = "paper"
+    scored: Scored = "rounds"
     made: dict[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.init = check_init(self.init)
+        self.score_options = checked_scores(self.scored, self.message)
         self.graphs = plan_graphs(self.graph, self.plan)
 
     def __call__(self, name: str, update: Sequence[nn.Module] = ()) -> nn.Module:
@@ -171,6 +185,8 @@ class Maker:
         spec = self.plan[name]
         if name in self.made:
             raise KeyError(f"Layer '{name}' is asked for twice.")
+        if self.scored == "all":
+            spec = replace(spec, bias=False)
         graph = self.graphs.get(name)
         if graph is not None:
             layer: nn.Module = self._round(name, spec, graph, update)
@@ -182,10 +198,10 @@ class Maker:
         return layer
 
     def norm(self, name: str) -> nn.Module:
-        """Batch norm behind a layer."""
+        """Batch norm behind a layer; where all are scored it learns in folded blocks alone."""
         spec = self.plan[name]
         kind = nn.BatchNorm1d if spec.kind == "linear" else nn.BatchNorm2d
-        return kind(spec.out_channels)
+        return kind(spec.out_channels, affine=self.scored == "rounds" or spec.times > 0)
 
     def round(self, name: str, activation: type[nn.Module] | None = nn.ReLU) -> nn.Module:
         """The layer of this name with batch norm and an activation behind it."""
@@ -204,6 +220,20 @@ class Maker:
         # As ever, a network of vectors draws the linear layers inside its rounds, too.
         vectors = all(spec.kind == "linear" for spec in self.plan.values())
         draw_weights(model, inner, self.init, within_rounds=vectors)
+        if self.score_options is not None:
+            self._score_dense(self.score_options)
+
+    def _score_dense(self, options: ScoreOptions) -> None:
+        for name, spec in self.plan.items():
+            layer = self.made[name]
+            if isinstance(layer, Round) or not (spec.relational or self.scored == "all"):
+                continue
+            if spec.relational and options.granularity == "edge":
+                raise ValueError(
+                    f"Layer '{name}' has no graph of whose edges some could be chosen "
+                    f"(granularity='edge'); give it one, such as the complete graph."
+                )
+            score_layers(layer, options)
 
     def _round(
         self, name: str, spec: LayerSpec, graph: RelationalGraph, update: Sequence[nn.Module]
@@ -237,36 +267,6 @@ def ordinary_layer(spec: LayerSpec) -> nn.Module:
     return nn.Conv2d(
         spec.in_channels, spec.out_channels, kernel, stride, padding, groups=groups, bias=spec.bias
     )
-
-
-class SqueezeExcitation(nn.Module):
-    """Scales every channel by what all channels say about it.
-
-    Args:
-        channels: Channels of the images.
-        squeezed: Channels in between.
-    """
-
-    counts_flops = True
-
-    def __init__(self, channels: int, squeezed: int) -> None:
-        super().__init__()
-        self.channels, self.squeezed = channels, squeezed
-        self.scale = nn.Sequential(
-            nn.Conv2d(channels, squeezed, 1), nn.SiLU(), nn.Conv2d(squeezed, channels, 1)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale(x.mean((2, 3), keepdim=True)).sigmoid()
-
-    def flops(self) -> int:
-        """Multiply-adds of one image."""
-        return squeeze_flops(self.channels, self.squeezed)
-
-
-def squeeze_flops(channels: int, squeezed: int) -> int:
-    """Multiply-adds of squeeze and excitation, with the biases, as in the paper's code."""
-    return 2 * channels * squeezed + channels + squeezed
 
 
 @contextmanager

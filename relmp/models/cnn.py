@@ -18,6 +18,7 @@ from relmp.models.blocks import (
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
+from relmp.models.parts.scores import Scored
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -53,6 +54,8 @@ class CNN(Classifier):
         execution: See :class:`relmp.Round`.
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
+        scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -84,6 +87,7 @@ class CNN(Classifier):
         aggr: Aggr = "sum",
         execution: str = "auto",
         init: Init = "paper",
+        scored: Scored = "rounds",
     ) -> None:
         super().__init__()
         self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
@@ -91,7 +95,7 @@ class CNN(Classifier):
         self.layers = self.plan(
             self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width
         )
-        make = Maker(self.layers, graph, message, aggr, execution, init)
+        make = Maker(self.layers, graph, message, aggr, execution, init, scored)
         self.stem = make_stem(make)
         self.stages = nn.Sequential()
         for number in range(len(self.widths)):

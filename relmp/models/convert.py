@@ -27,6 +27,7 @@ from relmp.rounds import (
 )
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.names import MessageFactory
+from relmp.rounds.scored.selection import is_scored, settled
 
 Layer: TypeAlias = nn.Linear | nn.Conv2d
 
@@ -100,7 +101,7 @@ def to_dense(model: nn.Module) -> nn.Module:
     """A copy of a model with ordinary layers in place of its rounds, and the same function.
 
     It has the names and shapes of an ordinary network: a round with an update becomes a
-    sequence of the layer and the modules of the update.
+    sequence of the layer and the modules of the update. Scored weights become those in use.
 
     Raises:
         ValueError: If a round is not one linear map; it names the round.
@@ -108,11 +109,15 @@ def to_dense(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model)
     if isinstance(twin, Round):
         return dense_layer(twin)
+    if is_scored(twin):
+        return settled(twin)
     new = {}
     for name, module in twin.named_modules():
         if isinstance(module, Round):
             with layer_errors(name):
                 new[id(module)] = dense_layer(module)
+        elif is_scored(module):
+            new[id(module)] = settled(module)
     _replace(twin, new)
     _forget_config(twin)
     return twin

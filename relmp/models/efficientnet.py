@@ -17,6 +17,7 @@ from relmp.models.blocks import (
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
+from relmp.models.parts.scores import Scored
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
@@ -86,6 +87,8 @@ class EfficientNetB0(Classifier):
         execution: See :class:`relmp.Round`.
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
+        scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -120,6 +123,7 @@ class EfficientNetB0(Classifier):
         aggr: Aggr = "sum",
         execution: str = "auto",
         init: Init = "paper",
+        scored: Scored = "rounds",
     ) -> None:
         super().__init__()
         self.input_shape = (in_channels, 224, 224)
@@ -128,7 +132,7 @@ class EfficientNetB0(Classifier):
             self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width,
             expand_by=_expand_by(expand_by, graph),
         )  # fmt: skip
-        make = Maker(self.layers, graph, message, aggr, execution, init)
+        make = Maker(self.layers, graph, message, aggr, execution, init, scored)
         self.stem = make_stem(make, nn.SiLU)
         self.stages = nn.Sequential()
         for stage, depth in enumerate(self.DEPTHS):

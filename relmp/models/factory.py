@@ -18,6 +18,7 @@ from relmp.models.own.build import Builder, build, option_names, require_builder
 from relmp.registry import OpenRegistry, parse_call
 from relmp.rounds.aggregation import aggregation_code, aggregation_text, foreign_aggregations
 from relmp.rounds.names import MESSAGES, message_text, resolve_message
+from relmp.rounds.scored.selection import draw_frozen
 
 MAX_CHANNELS = 2**20
 """So many channels, features or classes may a layer have."""
@@ -188,7 +189,8 @@ def create_model(
             (``{"stages.0.*": graph}``), to graphs, where those that are not named are ordinary;
             None builds the ordinary dense network.
         num_classes: Number of classes.
-        seed: Decides the initial weights. No global random state is read or changed.
+        seed: Decides the initial weights; frozen ones by its last 32 bits. No global random state
+            is read or changed.
         **options: The model's own arguments; see its class. ``message`` may also be
             written as text: "gated", "low_rank(rank=2)", "package.module:Name".
 
@@ -207,6 +209,7 @@ def create_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build(name, cls, graph, num_classes, options)
+    draw_frozen(model, seed)
     model.config = ModelConfig(name, graph, num_classes, seed, options)  # type: ignore[assignment]
     if not hasattr(model, "graph"):
         model.graph = graph  # type: ignore[assignment]

@@ -18,10 +18,11 @@ from relmp.models.recurrent.layer import RelationalRNN
 from relmp.rounds import Round
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
 from relmp.rounds.geometry import Images
+from relmp.rounds.scored.selection import scored_parts
 
 COLUMNS = (
-    "layer", "kind", "nodes", "sizes", "edges", "density", "parameters", "flops",
-    "activation_bytes", "message_bytes", "execution", "note",
+    "layer", "kind", "nodes", "sizes", "edges", "density", "parameters", "stored_bytes",
+    "effective", "flops", "activation_bytes", "message_bytes", "execution", "note",
 )  # fmt: skip
 
 
@@ -31,11 +32,14 @@ class Summary:
 
     Args:
         frame: Columns ``layer``, ``kind``, ``nodes``, ``sizes`` (channels a node, input to
-            output), ``edges``, ``density``, ``parameters``, ``flops``, ``activation_bytes``
-            (of the output, for one image), ``message_bytes`` (what literal messages of one
-            image take, whether or not the round is executed so), ``execution`` and ``note``
-            (why a layer stays dense, where that is known, or which parts a
-            fused layer is relational across). Layers that are no rounds have
+            output), ``edges``, ``density``, ``parameters`` (stored ones: a layer that is used
+            again has none the second time), ``stored_bytes`` (what these take in a file of
+            :func:`relmp.save_compressed`: a bit for a score, 4 bytes for any other),
+            ``effective`` (those that act in this use: of scored weights the chosen ones),
+            ``flops``, ``activation_bytes`` (of the output, for one image), ``message_bytes``
+            (what literal messages of one image take, whether or not the round is executed so),
+            ``execution`` and ``note`` (why a layer stays dense, where that is known, or which
+            parts a fused layer is relational across). Layers that are no rounds have
             empty places.
         dense_flops: Multiply-adds of one image as if every round were dense (f_D); None where a
             message does not say what it costs.
@@ -67,7 +71,19 @@ class Summary:
 
     def __str__(self) -> str:
         shown = self.frame.astype(object).where(self.frame.notna(), "")
-        for name in ("parameters", "flops", "activation_bytes", "message_bytes"):
+        if not self._differ:
+            shown = shown.drop(columns=["stored_bytes", "effective"])
+        counts = shown.columns.intersection(
+            [
+                "parameters",
+                "stored_bytes",
+                "effective",
+                "flops",
+                "activation_bytes",
+                "message_bytes",
+            ]
+        )
+        for name in counts:
             shown[name] = [f"{int(value):,}" if value != "" else "" for value in shown[name]]
         shown["density"] = [f"{value:.3f}" if value != "" else "" for value in shown["density"]]
         total = (
@@ -76,6 +92,12 @@ class Summary:
         )
         if unknown := int(self.frame["flops"].isna().sum()):
             total += f", not counting {unknown} whose message does not say what it costs"
+        if self._differ:
+            stored, effective = (int(self.frame[c].sum()) for c in ("stored_bytes", "effective"))
+            total += (
+                f"\nStored: {stored:,} bytes compressed; effective: {effective:,} parameters act "
+                f"on an image, {4 * effective:,} bytes as float32"
+            )
         if self.dense_flops is not None:
             costs = {name: f"{round(value):,}" for name, value in self.training().items()}
             total += (
@@ -84,6 +106,11 @@ class Summary:
                 f"{costs['rigl']}"
             )
         return f"{shown.to_string(index=False)}\n{total}"
+
+    @property
+    def _differ(self) -> bool:
+        """Whether stored parameters are not just those that act."""
+        return not self.frame["parameters"].equals(self.frame["effective"])
 
     def _repr_html_(self) -> str:
         return str(self.frame.to_html(index=False, na_rep=""))
@@ -113,10 +140,15 @@ def summary(model: nn.Module, input_shape: Sequence[int] | None = None) -> Summa
     names = {module: name for name, module in model.named_modules()}
     notes: dict[str, str] = {**getattr(model, "kept_dense", {}), **getattr(model, "fused", {})}
     rows: list[dict[str, Any]] = []
+    seen: set[nn.Module] = set()
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         name = names[module]
-        rows.append({"layer": name, "note": notes.get(name)} | _row(module, inputs[0], output))
+        row = {"layer": name, "note": notes.get(name)} | _row(module, inputs[0], output)
+        if module in seen:
+            row |= {"parameters": 0, "stored_bytes": 0, "note": "used again"}
+        seen.add(module)
+        rows.append(row)
 
     run_one_image(model, input_shape, record)
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -180,19 +212,32 @@ def _row(module: nn.Module, x: Tensor, output: Tensor) -> dict[str, Any]:
     if isinstance(module, RelationalRNN):
         row |= {"parameters": module.num_parameters(), "execution": module.execution}
     if not isinstance(module, Round):
-        return row
+        return row | _stored(module, row["parameters"])
     graph, ins, outs = module.graph, module.in_partition, module.out_partition
     positions = x[0].numel() // module.in_channels, output[0].numel() // module.out_channels
     numbers = ins.max_size * positions[0] + outs.max_size * positions[1]
-    return row | {
-        "nodes": graph.num_nodes,
-        "sizes": f"{_span(ins.sizes)} -> {_span(outs.sizes)}",
-        "edges": graph.num_edges,
-        "density": graph.density,
-        "parameters": module.num_parameters(),
-        "message_bytes": graph.num_edges * numbers * output.element_size(),
-        "execution": module.execution,
-    }
+    return (
+        row
+        | {
+            "nodes": graph.num_nodes,
+            "sizes": f"{_span(ins.sizes)} -> {_span(outs.sizes)}",
+            "edges": graph.num_edges,
+            "density": graph.density,
+            "parameters": module.num_parameters(),
+            "message_bytes": graph.num_edges * numbers * output.element_size(),
+            "execution": module.execution,
+        }
+        | _stored(module, module.num_parameters())
+    )
+
+
+def _stored(module: nn.Module, parameters: int) -> dict[str, int]:
+    """What so many parameters take where scores are bits, and how many act."""
+    parts = list(scored_parts(module))
+    scores = sum(part.selection.entries for part in parts)
+    act = sum(int(part.selection(part.scores).count_nonzero()) for part in parts)
+    others = parameters - scores
+    return {"stored_bytes": -(-scores // 8) + 4 * others, "effective": act + others}
 
 
 def _span(sizes: Any) -> str:

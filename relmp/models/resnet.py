@@ -1,13 +1,10 @@
-"""Residual networks over relational graphs: those of the paper, and ResNet-18 and -20."""
+"""Residual networks over relational graphs: those of the paper, ResNet-18 and -20, deeper ones."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relmp.graphs.layers.mapping import Graphs
@@ -21,126 +18,21 @@ from relmp.models.blocks import (
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
+from relmp.models.parts.folded import Folded, FoldNorm, check_fold
+from relmp.models.parts.residual import (
+    BlockConv,
+    ResidualBlock,
+    basic,
+    bottleneck,
+    draw_block,
+    separable,
+)
+from relmp.models.parts.scores import Scored
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
 
-
-@dataclass(frozen=True)
-class BlockConv:
-    """One convolution of a block: a round, or a depth-wise step inside each node."""
-
-    in_channels: int
-    out_channels: int
-    kernel_size: int = 1
-    stride: int = 1
-    depthwise: bool = False
-
-
-BlockPlan: TypeAlias = Callable[[int, int, int], list[BlockConv]]
-"""``(in_channels, out_channels, stride) -> convolutions``."""
-
-
-def basic(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
-    """Two rounds of 3x3 convolutions.
-
-    ::
-
-        x --+-- 3x3 messages / stride, batch norm, ReLU
-            |   3x3 messages, batch norm
-            +-- 1x1 messages / stride, batch norm        where the shape changes
-            sum, ReLU
-    """
-    return [
-        BlockConv(in_channels, out_channels, 3, stride),
-        BlockConv(out_channels, out_channels, 3),
-    ]
-
-
-def separable(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
-    """Two rounds of 1x1 convolutions, each after a depth-wise one that stays in its node.
-
-    ::
-
-        x --+-- 3x3 depth-wise / stride, 1x1 messages, batch norm, ReLU
-            |   3x3 depth-wise, 1x1 messages, batch norm
-            +-- 1x1 messages / stride, batch norm        where the shape changes
-            sum, ReLU
-    """
-    return [
-        BlockConv(in_channels, in_channels, 3, stride, depthwise=True),
-        BlockConv(in_channels, out_channels),
-        BlockConv(out_channels, out_channels, 3, depthwise=True),
-        BlockConv(out_channels, out_channels),
-    ]
-
-
-def bottleneck(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
-    """Three rounds, the middle one on a quarter of the channels.
-
-    ::
-
-        x --+-- 1x1 messages, batch norm, ReLU
-            |   3x3 messages / stride, batch norm, ReLU
-            |   1x1 messages, batch norm
-            +-- 1x1 convolution / stride, batch norm     where the shape changes; dense
-            sum, ReLU
-    """
-    inner = round(out_channels / 4)
-    return [
-        BlockConv(in_channels, inner),
-        BlockConv(inner, inner, 3, stride),
-        BlockConv(inner, out_channels),
-    ]
-
-
-class ResidualBlock(nn.Module):
-    """A block of rounds and its shortcut; the last batch norm starts at zero.
-
-    Args:
-        make: Makes the layers.
-        name: Name of the block in the model; its layers are those of the plan below it. Every
-            round is followed by batch norm and, but for the last, ReLU, and a depth-wise
-            convolution by nothing.
-    """
-
-    def __init__(self, make: Maker, name: str) -> None:
-        super().__init__()
-        body = [layer for layer in make.plan if layer.startswith(f"{name}.body.")]
-        self.body = nn.Sequential()
-        for layer in body:
-            if make.plan[layer].depthwise:
-                self.body.append(make(layer))
-                continue
-            norm = make.norm(layer)
-            self.body.append(make(layer, [norm] if layer == body[-1] else [norm, nn.ReLU()]))
-        nn.init.zeros_(norm.weight)  # type: ignore[arg-type]
-        self.projection: nn.Module = nn.Identity()
-        projection = f"{name}.projection"
-        if projection in make.plan:
-            norm = make.norm(projection)
-            layer_of = make(projection, [norm])
-            dense = not make.plan[projection].relational
-            self.projection = nn.Sequential(layer_of, norm) if dense else layer_of
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.projection(x) + self.body(x))
-
-
-def draw_block(
-    drawing: Drawing, name: str, convolutions: Sequence[BlockConv], *, relational: bool
-) -> None:
-    """A block, its shortcut last; ``relational`` says whether a projection is a round."""
-    before = (drawing.channels, drawing.size)
-    for number, c in enumerate(convolutions):
-        drawing.conv(
-            f"{name}.body.{number}", c.out_channels, c.kernel_size, stride=c.stride,
-            relational=not c.depthwise, depthwise=c.depthwise,
-        )  # fmt: skip
-    stride = math.prod(c.stride for c in convolutions)
-    if before[0] != drawing.channels or stride != 1:
-        drawing.conv(
-            f"{name}.projection", drawing.channels, stride=stride, relational=relational, of=before
-        )
+Stem: TypeAlias = Literal["imagenet", "cifar"]
+"""A 7x7 convolution and max pooling that halve images twice, or a 3x3 one that keeps their size."""
 
 
 class ResNet(Classifier):
@@ -166,12 +58,19 @@ class ResNet(Classifier):
         in_channels: Channels of the images.
         width: Channels of the first stage, the others in proportion; or of every stage.
         stem_width: Channels of the stem.
+        stem: ``"imagenet"`` or ``"cifar"``, for images of 32 x 32 pixels; by default that of the
+            drawing (of ResNet-20, ``"cifar"``).
+        fold: Numbers of the stages, from 1, whose blocks after the first are one block, iterated
+            with tied weights (:class:`relmp.Folded`).
+        fold_norm: Whether its iterations have batch norms of their ``"own"`` or ``"shared"`` ones.
         message: As of :class:`relmp.Round`, and told ``kernel_size``, ``stride`` and
             ``padding``.
         aggr: See :class:`relmp.Round`.
         execution: See :class:`relmp.Round`.
         init: How weights start: ``"paper"``, ``"degree"`` or ``"fan_in"``; see
             :data:`relmp.models.initial.Init`.
+        scored: Where a scored message chooses weights, ``"rounds"`` or ``"all"``; see
+            :data:`relmp.models.parts.scores.Scored`.
 
     Shapes:
         - **input** ``[B, in_channels, H, W]`` -> **output** ``[B, num_classes]``
@@ -182,7 +81,8 @@ class ResNet(Classifier):
 
     Reference:
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.1;
-        He, Zhang, Ren, Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016.
+        He, Zhang, Ren, Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016;
+        García-Arias et al., *Hidden-Fold Networks*, BMVC 2021 (folds).
     """
 
     DEPTHS: ClassVar[tuple[int, ...]]
@@ -205,23 +105,35 @@ class ResNet(Classifier):
         in_channels: int = 3,
         width: int | Sequence[int] | None = None,
         stem_width: int | None = None,
+        stem: Stem | None = None,
+        fold: Sequence[int] = (),
+        fold_norm: FoldNorm = "own",
         message: ConvMessageFactory = Conv2dMessage,
         aggr: Aggr = "sum",
         execution: str = "auto",
         init: Init = "paper",
+        scored: Scored = "rounds",
     ) -> None:
         super().__init__()
-        self.input_shape = (in_channels, self.IMAGE_SIZE, self.IMAGE_SIZE)
+        size = self._image_size(stem)
+        self.input_shape = (in_channels, size, size)
         self.widths = stage_widths(width, self.BASELINE_WIDTHS)
         self.layers = self.plan(
-            self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width
-        )
-        make = Maker(self.layers, graph, message, aggr, execution, init)
+            self.widths, num_classes=num_classes, in_channels=in_channels, stem_width=stem_width,
+            stem=stem, fold=fold,
+        )  # fmt: skip
+        make = Maker(self.layers, graph, message, aggr, execution, init, scored)
         self.stem = make_stem(make)
         self.stages = nn.Sequential()
         for stage, depth in enumerate(self.DEPTHS):
-            blocks = [ResidualBlock(make, f"stages.{stage}.{block}") for block in range(depth)]
-            self.stages.append(nn.Sequential(*blocks))
+            name, blocks = f"stages.{stage}", nn.Sequential()
+            if stage + 1 in check_fold(fold, len(self.DEPTHS)):
+                blocks.append(ResidualBlock(make, f"{name}.0"))
+                block = ResidualBlock(make, f"{name}.1.block")
+                blocks.append(Folded(block, depth - 1, fold_norm))
+            else:
+                blocks.extend(ResidualBlock(make, f"{name}.{number}") for number in range(depth))
+            self.stages.append(blocks)
         self.head = make("head")
         make.finish(self)
 
@@ -238,21 +150,38 @@ class ResNet(Classifier):
         in_channels: int = 3,
         input_shape: Sequence[int] | None = None,
         stem_width: int | None = None,
+        stem: Stem | None = None,
+        fold: Sequence[int] = (),
         **options: Any,
     ) -> Plan:
-        drawing = Drawing(input_shape or (in_channels, cls.IMAGE_SIZE, cls.IMAGE_SIZE))
-        kernel_size = 7 if cls.STEM_HALVES else 3
-        draw_stem(drawing, stem_width or cls.STEM_WIDTH, kernel_size, halves=cls.STEM_HALVES)
+        halves, size = cls._halves(stem), cls._image_size(stem)
+        drawing = Drawing(input_shape or (in_channels, size, size))
+        kernel_size = 7 if halves else 3
+        draw_stem(drawing, stem_width or cls.STEM_WIDTH, kernel_size, halves=halves)
         for stage, (depth, out) in enumerate(zip(cls.DEPTHS, widths, strict=True)):
-            for block in range(depth):
+            folded = stage + 1 in check_fold(fold, len(cls.DEPTHS))
+            for block in range(2 if folded else depth):
                 stride = 2 if stage > 0 and block == 0 else 1
+                drawing.times = depth - 1 if folded and block == 1 else 0
                 draw_block(
-                    drawing, f"stages.{stage}.{block}",
+                    drawing, f"stages.{stage}.{block}{'.block' if drawing.times else ''}",
                     cls.plan_block(drawing.channels, out, stride),
                     relational=cls.RELATIONAL_PROJECTION,
                 )  # fmt: skip
+            drawing.times = 0
         drawing.linear("head", num_classes, bias=True)
         return drawing.plan
+
+    @classmethod
+    def _halves(cls, stem: Stem | None) -> bool:
+        if stem not in (None, *get_args(Stem)):
+            raise ValueError(f"stem must be 'imagenet' or 'cifar', but is {stem!r}.")
+        return cls.STEM_HALVES if stem is None else stem == "imagenet"
+
+    @classmethod
+    def _image_size(cls, stem: Stem | None) -> int:
+        usual = cls._halves(stem) == cls.STEM_HALVES
+        return cls.IMAGE_SIZE if usual else 224 if cls._halves(stem) else 32
 
 
 @MODELS.register("resnet18")
@@ -290,7 +219,12 @@ class ResNet50(ResNet):
     DEPTHS: ClassVar[tuple[int, ...]] = (3, 4, 6, 3)
     BASELINE_WIDTHS: ClassVar[Widths] = (256, 512, 1024, 2048)
     RELATIONAL_PROJECTION: ClassVar[bool] = False
-    plan_block = staticmethod(bottleneck)
+    INNER: ClassVar[float] = 1 / 4
+    """Share of the channels that the blocks have inside."""
+
+    @classmethod
+    def plan_block(cls, in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
+        return bottleneck(in_channels, out_channels, stride, cls.INNER)
 
 
 @MODELS.register("resnet20")
@@ -307,3 +241,31 @@ class ResNet20(ResNet):
     IMAGE_SIZE: ClassVar[int] = 32
     STEM_WIDTH: ClassVar[int] = 16
     STEM_HALVES: ClassVar[bool] = False
+
+
+@MODELS.register("resnet101")
+class ResNet101(ResNet50):
+    """:class:`ResNet50` with (3, 4, 23, 3) blocks."""
+
+    DEPTHS: ClassVar[tuple[int, ...]] = (3, 4, 23, 3)
+
+
+@MODELS.register("resnet152")
+class ResNet152(ResNet50):
+    """:class:`ResNet50` with (3, 8, 36, 3) blocks."""
+
+    DEPTHS: ClassVar[tuple[int, ...]] = (3, 8, 36, 3)
+
+
+@MODELS.register("resnet200")
+class ResNet200(ResNet50):
+    """:class:`ResNet50` with (3, 24, 36, 3) blocks."""
+
+    DEPTHS: ClassVar[tuple[int, ...]] = (3, 24, 36, 3)
+
+
+@MODELS.register("wide_resnet50")
+class WideResNet50(ResNet50):
+    """:class:`ResNet50` with twice the channels inside its blocks."""
+
+    INNER: ClassVar[float] = 1 / 2

@@ -26,6 +26,8 @@ from relmp.rounds.message import LinearMessage, Message, WeightedMessage
 from relmp.rounds.messages import linear_map
 from relmp.rounds.names import MESSAGES, message_names, resolve_message
 from relmp.rounds.round import Round
+from relmp.rounds.scored.chosen import selected_graph
+from relmp.rounds.scored.selection import Selection
 
 __all__ = [
     "AGGREGATIONS",
@@ -39,6 +41,7 @@ __all__ = [
     "RelationalConv2d",
     "RelationalLinear",
     "Round",
+    "Selection",
     "WeightedMessage",
     "degree_scaled",
     "dense_layer",
@@ -49,4 +52,5 @@ __all__ = [
     "message_flops",
     "message_names",
     "resolve_message",
+    "selected_graph",
 ]

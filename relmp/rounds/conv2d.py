@@ -39,6 +39,7 @@ class Conv2dMessage(WeightedMessage):
     """
 
     weight: nn.Parameter
+    is_whole = True
 
     def __init__(
         self,

@@ -118,6 +118,9 @@ class WeightedMessage(Message):
     listens = False
     is_linear_map: ClassVar[bool] = True
     """Whether ``forward`` is :math:`W_{ij} x_j` with ``weight`` for W, and nothing else."""
+    is_whole: ClassVar[bool] = False
+    """Whether W is a whole matrix or kernel for every edge, made of no fewer numbers, so that
+    compiled loops may read it."""
 
     if TYPE_CHECKING:  # abstract: a subclass holds it as a parameter or buffer, or computes it
 
@@ -230,6 +233,7 @@ class LinearMessage(WeightedMessage):
     """
 
     weight: nn.Parameter
+    is_whole = True
 
     def __init__(self, num_edges: int, in_dim: int, out_dim: int) -> None:
         super().__init__(Vectors())

@@ -26,6 +26,7 @@ from relmp.rounds.execution import MESSAGE_PASSING, choose_execution, is_transfo
 from relmp.rounds.form import Edges, RoundForm, make_edges
 from relmp.rounds.message import LinearMessage, MessageCall, as_message
 from relmp.rounds.names import MessageFactory, make_message
+from relmp.rounds.scored.chosen import selected_graph
 
 
 class Round(MessagePassing):  # type: ignore[misc]
@@ -211,6 +212,10 @@ class Round(MessagePassing):  # type: ignore[misc]
         """
         set_weight_mask(self, mask)
 
+    def selected(self) -> RelationalGraph:
+        """The edges that scores have chosen: see :func:`relmp.rounds.selected_graph`."""
+        return selected_graph(self)
+
     # One round --------------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
@@ -231,16 +236,12 @@ class Round(MessagePassing):  # type: ignore[misc]
     def _is_watched(self) -> bool:
         """Whether hooks wait for messages or their aggregation, so that they must be passed."""
         message = self.message_module
-        return bool(
-            message._forward_hooks
-            or message._forward_pre_hooks
-            or message._backward_hooks
-            or message._backward_pre_hooks
-            or self._message_forward_hooks
-            or self._message_forward_pre_hooks
-            or self._aggregate_forward_hooks
-            or self._aggregate_forward_pre_hooks
-        )
+        return any((
+            message._forward_hooks, message._forward_pre_hooks,
+            message._backward_hooks, message._backward_pre_hooks,
+            self._message_forward_hooks, self._message_forward_pre_hooks,
+            self._aggregate_forward_hooks, self._aggregate_forward_pre_hooks,
+        ))  # fmt: skip
 
     def _in_chunks(self, x: Tensor) -> Tensor:
         if self.chunk_size is None or x.size(0) <= self.chunk_size:
@@ -314,8 +315,8 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     def num_parameters(self) -> int:
         """Parameters over real edges and channels, bias, aggregation and update included."""
-        own: list[nn.Module | None] = [self.aggr_module, self.update_module]
-        total = sum(p.numel() for part in own if part is not None for p in part.parameters())
+        own = [part for part in (self.aggr_module, self.update_module) if part is not None]
+        total = sum(p.numel() for part in own for p in part.parameters())
         mask = getattr(self, "weight_mask", None)
         inside = as_message(self.message_module).num_parameters(self.edges)
         total += inside if mask is None else int(mask.sum())

@@ -32,6 +32,7 @@ class LoopOptions:
         step_factor: What it multiplies it by.
         label_smoothing: Share of the target that is spread over all classes.
         decay_all: Whether biases and the parameters of normalisation layers decay as well.
+        nesterov: Whether the momentum of SGD is Nesterov's.
         clip_norm: Largest norm of the gradient.
         ema_decay: Decay of an exponential moving average of the weights; where it is set, the
             averaged model is the one that is evaluated and loaded.
@@ -53,6 +54,7 @@ class LoopOptions:
     step_factor: float = 0.1
     label_smoothing: float = 0.0
     decay_all: bool = True
+    nesterov: bool = True
     clip_norm: float | None = None
     ema_decay: float | None = None
     precise_bn: int = 0

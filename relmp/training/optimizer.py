@@ -12,13 +12,12 @@ from relmp.training.config import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW."""
+    """SGD with momentum, Nesterov's by default, or AdamW."""
     groups = parameter_groups(model, config.weight_decay, decay_all=config.loop.decay_all)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
-    return torch.optim.SGD(
-        groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0
-    )
+    nesterov = config.loop.nesterov and config.momentum > 0
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
 
 
 def parameter_groups(

@@ -182,7 +182,9 @@ def train_run(
         state.finish()
         return records
     save = None if folder is None else _saver(folder, state, records, data)
-    state.rewirer.keep_in(None if folder is None else folder.path, fresh=saved is None)
+    path = None if folder is None else folder.path
+    state.rewirer.keep_in(path, fresh=saved is None)
+    state.selections.keep_in(path, fresh=saved is None, epoch=state.epoch)
     interrupts: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False)
     if folder is not None:
         interrupts = deferred_interrupts()

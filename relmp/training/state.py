@@ -16,6 +16,7 @@ from relmp.training.config import TrainConfig
 from relmp.training.optimizer import MovingAverage, make_optimizer
 from relmp.training.processes import Team
 from relmp.training.rewiring.rewirer import Rewirer
+from relmp.training.rewiring.selections import Selections
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 CHECK_EVERY = 50
@@ -55,6 +56,7 @@ class TrainState:
                     parameter.data = parameter.data.contiguous(memory_format=self.layout)
         self.model = model.to(self.device)
         self.rewirer = Rewirer(self.model, config.rewiring, config.seed, self.team)
+        self.selections = Selections(self.model, self.team)
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         decay = config.loop.ema_decay
@@ -164,6 +166,7 @@ class TrainState:
     def end_epoch(self) -> None:
         """Go to the beginning of the next epoch."""
         self.epoch, self.step = self.epoch + 1, 0
+        self.selections.end_epoch(self.epoch, self.epoch * len(self.losses))
 
     def finish(self) -> None:
         """Leave the averaged weights in the model."""
@@ -179,6 +182,7 @@ class TrainState:
             "scaler": self.scaler.state_dict(),
             "average": None,
             "rewiring": self.rewirer.state_dict(),
+            "selections": self.selections.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
         }
@@ -203,6 +207,7 @@ class TrainState:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.rewirer.load_state_dict(state.get("rewiring", {}))
+        self.selections.load_state_dict(state.get("selections", {}))
         if self.average is not None:
             self.average.model.load_state_dict(state["average"]["model"])
             self.average.steps = state["average"]["steps"]

@@ -112,7 +112,7 @@ def test_flops_by_arithmetic_are_those_of_the_model(
     options, shape = SMALL[name]
     model = small(name, graph)
     known = {k: v for k, v in options.items() if k != "width"} | {"num_classes": 5}
-    known |= {} if name == "mlp" else {"input_shape": shape}
+    known |= {} if name in ("mlp", "residual_mlp") else {"input_shape": shape}
     assert type(model).flops(graph, model.widths, **known) == count_flops(model, shape)
     # Names of the listed layers are names of modules.
     layers = list(type(model).plan(model.widths, **known))
@@ -147,7 +147,7 @@ def test_inner_layers_are_relational_and_nothing_else() -> None:
         for name in NAMES
     }
     ends = ["stem.0", "head"]
-    for name in ("cnn", "small_cnn", "resnet18", "resnet20", "resnet34", "mlp"):
+    for name in ("cnn", "small_cnn", "resnet18", "resnet20", "resnet34", "mlp", "residual_mlp"):
         assert dense[name] == ends, name
     depthwise = [name for name in dense["resnet34_sep"] if name not in ends]
     assert len(depthwise) == 32

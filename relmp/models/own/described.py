@@ -30,19 +30,28 @@ def model_config(model: nn.Module) -> ModelConfig:
 
     From the latter the model cannot be built again, which a warning says.
     """
+    config = described(model)
+    if not config.is_given:
+        return config
+    warnings.warn(
+        f"This {type(model).__name__} was built by hand, so the run's folder keeps its weights "
+        f"alone: build it again to load them (relmp.load_run(folder, model=...)), or write it as a "
+        f"class or function for relmp.create_model.",
+        stacklevel=5,
+    )
+    return config
+
+
+def described(model: nn.Module) -> ModelConfig:
+    """:func:`model_config`, without the warning."""
     config = getattr(model, "config", None)
     if isinstance(config, ModelConfig):
         return config
-    name = type(model).__name__
-    warnings.warn(
-        f"This {name} was built by hand, so the run's folder keeps its weights alone: build it "
-        f"again to load them (relmp.load_run(folder, model=...)), or write it as a class or "
-        f"function for relmp.create_model.",
-        stacklevel=5,
-    )
     graphs = {layer.graph for layer in model.modules() if isinstance(layer, Round)}
     graph = graphs.pop() if len(graphs) == 1 else None
-    return ModelConfig(f"{GIVEN}:{name}", graph, options={"structure": structure(model)})
+    return ModelConfig(
+        f"{GIVEN}:{type(model).__name__}", graph, options={"structure": structure(model)}
+    )
 
 
 def structure(model: nn.Module) -> str:

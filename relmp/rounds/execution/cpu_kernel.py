@@ -9,13 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
-from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
+from relmp.rounds.execution.linear_maps import in_autocast_dtype, whole_refusal
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
-from relmp.rounds.message import LinearMessage, WeightedMessage
+from relmp.rounds.message import WeightedMessage
 
 
 class CpuKernelExecution(Execution):
@@ -32,9 +31,7 @@ class CpuKernelExecution(Execution):
 
     @staticmethod
     def refusal(form: RoundForm) -> str | None:
-        if not isinstance(form.message, LinearMessage | Conv2dMessage):
-            return f"{type(form.message).__name__} is not a matrix or kernel for every edge"
-        return map_refusal(form) or layer_refusal(form) or numba_refusal()
+        return whole_refusal(form) or layer_refusal(form) or numba_refusal()
 
     def __init__(self, form: RoundForm) -> None:
         super().__init__(form)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.execution.base import Execution
-from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
+from relmp.rounds.execution.linear_maps import in_autocast_dtype, whole_refusal
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
-from relmp.rounds.message import LinearMessage, WeightedMessage
+from relmp.rounds.message import WeightedMessage
 
 MAX_PADDING = 4.0
 """The largest number of places an edge may take: nodes are padded to the largest degree."""
@@ -47,8 +47,9 @@ class GatheredExecution(Execution):
 
     @staticmethod
     def refusal(form: RoundForm) -> str | None:
-        if not isinstance(form.message, LinearMessage):
-            return f"{type(form.message).__name__} is not one matrix for every edge"
+        refusal = whole_refusal(form)
+        if refusal is not None or cast(WeightedMessage, form.message).geometry.kernel:
+            return refusal or f"{type(form.message).__name__} is not one matrix for every edge"
         if not form.message.weight.dtype.is_floating_point:
             return f"its weights are {form.message.weight.dtype}"
         nodes = form.graph.num_nodes
@@ -58,7 +59,7 @@ class GatheredExecution(Execution):
                 f"its nodes have {degrees.mean():.1f} edges on average and up to "
                 f"{degrees.max()}, too few of them to pad all to the most"
             )
-        return map_refusal(form)
+        return None
 
     def __init__(self, form: RoundForm, *, capacity: int | None = None) -> None:
         super().__init__(form)

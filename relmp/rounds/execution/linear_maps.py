@@ -24,6 +24,14 @@ def map_refusal(form: RoundForm) -> str | None:
     return None
 
 
+def whole_refusal(form: RoundForm) -> str | None:
+    """Why this round has no matrix or kernel of its own for every edge, or None."""
+    message = form.message
+    if not isinstance(message, WeightedMessage) or not message.is_whole:
+        return f"{type(message).__name__} is not a matrix or kernel for every edge"
+    return map_refusal(form)
+
+
 def in_autocast_dtype(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Both as PyTorch's own products take them; under autocast in its type.
 

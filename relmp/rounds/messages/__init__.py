@@ -15,3 +15,4 @@ from relmp.rounds.messages.low_rank import LowRankMessage as LowRankMessage
 from relmp.rounds.messages.mlp import MLPMessage as MLPMessage
 from relmp.rounds.messages.scalar import ScalarMessage as ScalarMessage
 from relmp.rounds.messages.shared import SharedMessage as SharedMessage
+from relmp.rounds.scored.message import ScoredMessage as ScoredMessage

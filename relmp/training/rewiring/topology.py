@@ -1,4 +1,5 @@
-"""What training made of the edges: ``topology.jsonl``, a line for every layer and rewiring."""
+"""What training made of the edges: ``topology.jsonl``, a line for every layer and rewiring, or for
+every layer and epoch where scores choose."""
 
 from __future__ import annotations
 
@@ -53,13 +54,14 @@ def read_topology(folder: str | Path) -> list[Topology]:
     """The records of a run; a torn last line is dropped with a warning.
 
     Raises:
-        FileNotFoundError: If the run was not rewired.
+        FileNotFoundError: If the run neither changed nor chose edges.
         ValueError: If the file is damaged otherwise.
     """
     path = Path(folder) / TOPOLOGY
     if not path.exists():
         raise FileNotFoundError(
-            f"'{folder}' has no {TOPOLOGY}: no run was trained there with rewiring=."
+            f"'{folder}' has no {TOPOLOGY}: no run was trained there with rewiring= or with "
+            f"a scored message."
         )
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     records = []

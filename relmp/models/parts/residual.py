@@ -1,0 +1,135 @@
+"""Residual blocks of rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from relmp.models.architecture import Drawing, Maker
+
+
+@dataclass(frozen=True)
+class BlockConv:
+    """One convolution of a block: a round, or a depth-wise step inside each node."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int = 1
+    stride: int = 1
+    depthwise: bool = False
+
+
+BlockPlan: TypeAlias = Callable[[int, int, int], list[BlockConv]]
+"""``(in_channels, out_channels, stride) -> convolutions``."""
+
+
+def basic(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
+    """Two rounds of 3x3 convolutions.
+
+    ::
+
+        x --+-- 3x3 messages / stride, batch norm, ReLU
+            |   3x3 messages, batch norm
+            +-- 1x1 messages / stride, batch norm        where the shape changes
+            sum, ReLU
+    """
+    return [
+        BlockConv(in_channels, out_channels, 3, stride),
+        BlockConv(out_channels, out_channels, 3),
+    ]
+
+
+def separable(in_channels: int, out_channels: int, stride: int) -> list[BlockConv]:
+    """Two rounds of 1x1 convolutions, each after a depth-wise one that stays in its node.
+
+    ::
+
+        x --+-- 3x3 depth-wise / stride, 1x1 messages, batch norm, ReLU
+            |   3x3 depth-wise, 1x1 messages, batch norm
+            +-- 1x1 messages / stride, batch norm        where the shape changes
+            sum, ReLU
+    """
+    return [
+        BlockConv(in_channels, in_channels, 3, stride, depthwise=True),
+        BlockConv(in_channels, out_channels),
+        BlockConv(out_channels, out_channels, 3, depthwise=True),
+        BlockConv(out_channels, out_channels),
+    ]
+
+
+def bottleneck(
+    in_channels: int, out_channels: int, stride: int, share: float = 1 / 4
+) -> list[BlockConv]:
+    """Three rounds, the middle one on a quarter, or another share, of the channels.
+
+    ::
+
+        x --+-- 1x1 messages, batch norm, ReLU
+            |   3x3 messages / stride, batch norm, ReLU
+            |   1x1 messages, batch norm
+            +-- 1x1 convolution / stride, batch norm     where the shape changes; dense
+            sum, ReLU
+    """
+    inner = round(out_channels * share)
+    return [
+        BlockConv(in_channels, inner),
+        BlockConv(inner, inner, 3, stride),
+        BlockConv(inner, out_channels),
+    ]
+
+
+class ResidualBlock(nn.Module):
+    """A block of rounds and its shortcut; the last batch norm starts at zero, unless all layers
+    are scored.
+
+    Args:
+        make: Makes the layers.
+        name: Name of the block in the model; its layers are those of the plan below it. Every
+            round is followed by batch norm and, but for the last, ReLU, and a depth-wise
+            convolution by nothing.
+    """
+
+    def __init__(self, make: Maker, name: str) -> None:
+        super().__init__()
+        body = [layer for layer in make.plan if layer.startswith(f"{name}.body.")]
+        self.body = nn.Sequential()
+        for layer in body:
+            if make.plan[layer].depthwise:
+                self.body.append(make(layer))
+                continue
+            norm = make.norm(layer)
+            self.body.append(make(layer, [norm] if layer == body[-1] else [norm, nn.ReLU()]))
+        if make.scored == "rounds":
+            nn.init.zeros_(norm.weight)  # type: ignore[arg-type]
+        self.projection: nn.Module = nn.Identity()
+        projection = f"{name}.projection"
+        if projection in make.plan:
+            norm = make.norm(projection)
+            layer_of = make(projection, [norm])
+            dense = not make.plan[projection].relational
+            self.projection = nn.Sequential(layer_of, norm) if dense else layer_of
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.projection(x) + self.body(x))
+
+
+def draw_block(
+    drawing: Drawing, name: str, convolutions: Sequence[BlockConv], *, relational: bool
+) -> None:
+    """A block, its shortcut last; ``relational`` says whether a projection is a round."""
+    before = (drawing.channels, drawing.size)
+    for number, c in enumerate(convolutions):
+        drawing.conv(
+            f"{name}.body.{number}", c.out_channels, c.kernel_size, stride=c.stride,
+            relational=not c.depthwise, depthwise=c.depthwise,
+        )  # fmt: skip
+    stride = math.prod(c.stride for c in convolutions)
+    if before[0] != drawing.channels or stride != 1:
+        drawing.conv(
+            f"{name}.projection", drawing.channels, stride=stride, relational=relational, of=before
+        )
