@@ -13,6 +13,7 @@ from relmp.rounds.conv2d import Conv2dMessage
 from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, map_refusal
+from relmp.rounds.execution.update import known_update
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import LinearMessage, WeightedMessage
@@ -69,6 +70,17 @@ class CpuKernelExecution(Execution):
             return vector_round(*numbers).to(x.dtype)
         shape = convolution_of(linear.geometry, (x.size(2), x.size(3))).numbers()
         return cast(Tensor, round_forward(*numbers, shape)).to(x.dtype)
+
+    def updated(self, message: nn.Module, x: Tensor, update: nn.Module) -> Tensor | None:
+        from relmp.rounds.execution.cpu.vector_operators import updated_round
+
+        known, linear = known_update(update), cast(WeightedMessage, message)
+        weight = linear.weight
+        if known is None or x.dim() != 2 or weight.dim() != 3 or x.dtype != weight.dtype:
+            return None
+        if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
+            return None
+        return updated_round(x, divided(weight, self.degrees), self.table, self.dims, known)
 
 
 def layer_refusal(form: RoundForm) -> str | None:

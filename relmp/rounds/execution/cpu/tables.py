@@ -124,20 +124,6 @@ def vector_table(
     return torch.from_numpy(np.concatenate([*forward, *backward]).astype(np.int64))
 
 
-def read_vector_table(
-    table: Tensor, nodes: int, pairs: tuple[int, int]
-) -> tuple[Heard[Any], Heard[Any]]:
-    """The inverse of :func:`vector_table`, as NumPy arrays that share its storage."""
-    numbers, found, begin = table.numpy(), [], 0
-    for count in pairs:
-        parts = []
-        for length in (nodes + 1, count, count, nodes, nodes):
-            parts.append(numbers[begin : begin + length])
-            begin += length
-        found.append(Heard(*parts))
-    return found[0], found[1]
-
-
 def _heard(
     heard: Any, told: Any, place: Any, step: int, heard_part: Any, told_part: Any
 ) -> Heard[Any]:

@@ -10,14 +10,17 @@ Shapes:
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from relmp.rounds.execution.cpu.normalise import differentiate, normalise
 from relmp.rounds.execution.cpu.scratch import scratch
-from relmp.rounds.execution.cpu.tables import Heard, read_vector_table
 from relmp.rounds.execution.cpu.threads import share_phases
-from relmp.rounds.execution.cpu.vectors import BLOCK_VECTORS, columns_of, correlate, multiply
+from relmp.rounds.execution.cpu.vectors import column_numbers, correlate, multiply
 from relmp.rounds.execution.derivatives import register_derivatives
+from relmp.rounds.execution.update import BatchNormUpdate
 
 Numbers: TypeAlias = Sequence[int]
 
@@ -65,6 +68,79 @@ class _VectorRound(torch.autograd.Function):
         return to_x, to_w, None, None
 
 
+def updated_round(
+    x: Tensor, w: Tensor, graph: Tensor, dims: Numbers, update: BatchNormUpdate
+) -> Tensor | None:
+    """The round with the update behind it, while its output is still in columns; None where they
+    are to be computed one after the other."""
+    norm = update.norm
+    trains = norm.training or not norm.track_running_stats
+    tensors = (x, w, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    is_odd = any(t is None or t.dtype != x.dtype for t in tensors) or not norm.track_running_stats
+    if is_odd or len(x) < 2 or _is_looked_at(*cast(tuple[Tensor, ...], tensors)):
+        return None
+    if trains and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+    keeps = torch.is_grad_enabled()
+    return cast(Tensor, _UpdatedRound.apply(*tensors[:4], graph, dims, update, trains, keeps))
+
+
+class _UpdatedRound(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, scale: Tensor, shift: Tensor, graph: Tensor, dims: Numbers,
+        update: BatchNormUpdate, trains: bool, keeps: bool,
+    ) -> Tensor:  # fmt: skip
+        norm, cut = update
+        _multiply(x, w, graph, dims, 0, is_ready=False, back=False)
+        y = x.new_empty(x.size(0), dims[1])
+        count = column_numbers(*y.shape, y.element_size())
+        statistics = x.new_empty(2, dims[1])
+        if keeps:
+            normal = x.new_empty(count)
+            ctx.save_for_backward(x, w, scale, shift, graph, normal, statistics)
+            ctx.dims, ctx.eps, ctx.how = dims, norm.eps, (trains, cut)
+        places = (_columns(y, "told"), normal.numpy() if keeps else _columns(y, "spare"))
+        running = tuple(cast(Tensor, t).numpy() for t in (norm.running_mean, norm.running_var))
+        arrays = (y.numpy(), *places, _array(scale), _array(shift), statistics.numpy(), running)
+        how = (float(cast(float, norm.momentum)), float(norm.eps), trains, cut)
+        share_phases(normalise, 2, *arrays, *how)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # the gradient is differentiated itself
+            return _derived_again(ctx, gradient)
+        x, w, scale, shift, graph, normal, statistics = ctx.saved_tensors
+        wanted = gradient.new_empty(2, gradient.size(1))
+        share_phases(
+            differentiate, 2, _array(gradient), _columns(gradient, "heard"), normal.numpy(),
+            _array(scale), _array(shift), statistics.numpy(), wanted.numpy(), *ctx.how,
+        )  # fmt: skip
+        for_x, for_w, *_ = ctx.needs_input_grad
+        # From here on what is wanted of the round lies in columns, and its rows are not read.
+        rest = (graph, ctx.dims)
+        to_w = _weight_gradient(gradient, x, *rest, is_ready=True) if for_w else None
+        to_x = _input_gradient(gradient, w, *rest, is_ready=True) if for_x else None
+        return to_x, to_w, wanted[0], wanted[1], *[None] * 5
+
+
+def _derived_again(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients as PyTorch derives them of the round and its update, one after the other."""
+    x, w, scale, shift, graph, _, (mean, factor) = ctx.saved_tensors
+    trains, cut = ctx.how
+    out = round_forward(x, w, graph, ctx.dims)
+    if trains:
+        out = F.batch_norm(out, None, None, scale, shift, True, 0.0, ctx.eps)
+    else:
+        out = (out - mean) * factor * scale + shift
+    out = out.relu() if cut else out
+    needed = ctx.needs_input_grad[:4]
+    inputs = [t for t, is_needed in zip((x, w, scale, shift), needed, strict=True) if is_needed]
+    found = iter(torch.autograd.grad(out, inputs, gradient, create_graph=True))
+    return *(next(found) if is_needed else None for is_needed in needed), *[None] * 5
+
+
 @torch.library.custom_op("relmp::vector_round", mutates_args=(), device_types="cpu")
 def round_forward(x: Tensor, w: Tensor, graph: Tensor, dims: Numbers) -> Tensor:
     """The round."""
@@ -84,56 +160,62 @@ def round_weight_gradient(y: Tensor, x: Tensor, graph: Tensor, dims: Numbers) ->
 
 
 def _forward(x: Tensor, w: Tensor, graph: Tensor, dims: Numbers) -> Tensor:
-    heard, _ = _tables(graph, dims)
-    y = x.new_empty(x.size(0), dims[1])
-    return _multiply(x, w, y, heard, dims[2], is_ready=False)
+    return _multiply(x, w, graph, dims, 0, is_ready=False)
 
 
 def _input_gradient(
     y: Tensor, w: Tensor, graph: Tensor, dims: Numbers, *, is_ready: bool = False
 ) -> Tensor:
     """``is_ready``: the gradient of the weights of the same ``y`` was the call before."""
-    _, told = _tables(graph, dims)
-    return _multiply(y, w, y.new_empty(y.size(0), dims[0]), told, 1, is_ready=is_ready)
+    return _multiply(y, w, graph, dims, 1, is_ready=is_ready)
 
 
 def _multiply(
-    x: Tensor, w: Tensor, y: Tensor, heard: Heard[Any], w_step: int, *, is_ready: bool
+    x: Tensor,
+    w: Tensor,
+    graph: Tensor,
+    dims: Numbers,
+    way: int,
+    *,
+    is_ready: bool,
+    back: bool = True,
 ) -> Tensor:
-    columns = columns_of(x.size(0), x.element_size())
-    arrays = (_array(x), _array(w).reshape(-1), y.numpy())
-    places = (_columns(x, columns, "heard"), _columns(y, columns, "told"))
-    share_phases(
-        multiply, 3, *arrays, *places, tuple(columns), tuple(heard), w_step, is_ready, True
-    )
+    """What is heard of x along the edges, or (``way`` 1) along the reversed ones; left in columns
+    where it is not to come ``back``."""
+    y = x.new_empty(x.size(0), dims[1 - way])
+    half, step = _half(dims, way), 1 if way else dims[2]
+    arrays = (_array(x), _array(w).reshape(-1), y.numpy(), _columns(x, "heard"), _columns(y, "told"))
+    share_phases(multiply, 3, *arrays, graph.numpy(), half, step, is_ready, back)
     return y
 
 
-def _weight_gradient(y: Tensor, x: Tensor, graph: Tensor, dims: Numbers) -> Tensor:
-    heard, _ = _tables(graph, dims)
-    in_dim, out_dim, _, edges = dims[2:]
-    w = x.new_zeros(edges, out_dim, in_dim)
-    columns = columns_of(x.size(0), x.element_size())
-    arrays = (_array(y), _array(x), w.numpy().reshape(-1))
+def _weight_gradient(
+    y: Tensor, x: Tensor, graph: Tensor, dims: Numbers, *, is_ready: bool = False
+) -> Tensor:
+    """``is_ready``: y lies in columns already."""
+    w = x.new_zeros(dims[5], dims[3], dims[2])
     # y lies where the input gradient takes it up.
-    places = (_columns(y, columns, "heard"), _columns(x, columns, "told"))
-    share_phases(correlate, 3, *arrays, *places, tuple(columns), tuple(heard), in_dim, False)
+    places = (_columns(y, "heard"), _columns(x, "told"))
+    arrays = (_array(y), _array(x), w.numpy().reshape(-1), *places, graph.numpy())
+    share_phases(correlate, 3, *arrays, _half(dims, 0), dims[2], is_ready)
     return w
 
 
-def _tables(graph: Tensor, dims: Numbers) -> tuple[Heard[Any], Heard[Any]]:
-    *_, in_dim, out_dim, nodes, edges = dims
-    return read_vector_table(graph, nodes, (edges * in_dim, edges * out_dim))
+def _half(dims: Numbers, way: int) -> tuple[int, int, int]:
+    """Where what is heard along the edges lies in the table, or along the reversed ones."""
+    _, _, in_dim, out_dim, nodes, edges = dims
+    if way:
+        return nodes, edges * out_dim, 3 * nodes + 1 + 2 * edges * in_dim
+    return nodes, edges * in_dim, 0
 
 
 def _array(x: Tensor) -> Any:
     return x.detach().contiguous().numpy()
 
 
-def _columns(x: Tensor, columns: Any, place: str) -> Any:
-    blocks = -(-columns.vectors // BLOCK_VECTORS)
-    dtype = "float64" if x.dtype == torch.float64 else "float32"
-    return scratch.array(blocks * x.size(1) * columns.stride, dtype, place)
+def _columns(x: Tensor, place: str) -> Any:
+    dtype = np.float64 if x.dtype == torch.float64 else np.float32
+    return scratch.array(column_numbers(*x.shape, x.element_size()), dtype, place)
 
 
 # Shapes without numbers, for compilers --------------------------------------------------------

@@ -55,11 +55,35 @@ class Columns(NamedTuple):
     stride: int
 
 
-def columns_of(images: int, itemsize: int) -> Columns:
-    """The columns of a batch."""
+def column_numbers(images: int, channels: int, itemsize: int) -> int:
+    """How many numbers a batch takes in columns."""
     lanes = VECTOR_BYTES // itemsize
     vectors = -(-images // lanes)
-    return Columns(images, vectors, lanes * (min(vectors, BLOCK_VECTORS) | 1))
+    return -(-vectors // BLOCK_VECTORS) * channels * lanes * (min(vectors, BLOCK_VECTORS) | 1)
+
+
+@compiled
+def columns_of(x: Array) -> Columns:
+    """The columns of a batch ``x [B, C]``."""
+    lanes = VECTOR_BYTES // x.itemsize
+    vectors = (x.shape[0] + lanes - 1) // lanes
+    return Columns(x.shape[0], vectors, lanes * (min(vectors, BLOCK_VECTORS) | 1))
+
+
+@compiled
+def _read(table: Array, half: tuple[int, int, int]) -> Heard[Array]:
+    """A half of a :func:`relmp.rounds.execution.cpu.tables.vector_table`: its nodes, its pairs, and
+    where it begins."""
+    nodes, pairs, begin = half
+    row = begin + nodes + 1
+    start = row + 2 * pairs
+    return Heard(
+        table[begin:row],
+        table[row : row + pairs],
+        table[row + pairs : start],
+        table[start : start + nodes],
+        table[start + nodes : start + 2 * nodes],
+    )
 
 
 def widest(rows: int) -> int:
@@ -209,15 +233,13 @@ def product_tile(typingctx: Any, w: Any, y: Any, x: Any, tile: Any, heard: Any) 
 
 
 @compiled
-def _to_columns(
-    x: Array, out: Array, columns: tuple[int, ...], back: bool, counter: Array, step: int,
-    tasks: int,
-) -> None:  # fmt: skip
+def to_columns(
+    x: Array, out: Array, columns: Columns, back: bool, counter: Array, step: int, tasks: int
+) -> None:
     """``x [B, C]`` into columns, where lanes behind the batch are zero; or back.
 
     Tasks: squares of images x channels; those of the last images are not whole.
     """
-    columns = Columns(*columns)
     images, channels = x.shape
     square = VECTOR_BYTES // x.itemsize
     flat, wide = x.reshape(x.size), (channels + square - 1) // square
@@ -248,11 +270,10 @@ def _to_columns(
 
 @compiled
 def _sum(
-    x: Array, w: Array, y: Array, columns: tuple[int, ...], heard: tuple[Array, ...],
+    x: Array, w: Array, y: Array, columns: Columns, heard: Heard[Array],
     channels: tuple[int, int], w_step: int, counter: Array, step: int, tasks: int,
 ) -> None:  # fmt: skip
     """Every node sums the rows that it hears, times their weights. Tasks: blocks x nodes."""
-    columns, heard = Columns(*columns), Heard(*heard)
     lanes, nodes = VECTOR_BYTES // x.itemsize, heard.size.shape[0]
     task = take(counter, step)
     while task < tasks:
@@ -289,11 +310,10 @@ def _sum(
 
 @compiled
 def _correlate(
-    y: Array, x: Array, w: Array, columns: tuple[int, ...], heard: tuple[Array, ...],
+    y: Array, x: Array, w: Array, columns: Columns, heard: Heard[Array],
     channels: tuple[int, int], w_step: int, counter: Array, step: int, tasks: int,
 ) -> None:  # fmt: skip
     """The gradient of every weight: what the node wants, times what it heard. Tasks: nodes."""
-    columns, heard = Columns(*columns), Heard(*heard)
     blocks = (columns.vectors + BLOCK_VECTORS - 1) // BLOCK_VECTORS
     node = take(counter, step)
     while node < tasks:
@@ -327,65 +347,67 @@ def _correlate(
 
 
 @compiled
-def _share_of(tasks: int, threads: int) -> int:
+def share_of(tasks: int, threads: int) -> int:
     """How many tasks a thread takes at a time."""
     return max(1, tasks // (threads * PIECES))
 
 
 @compiled
-def _squares(x: Array, columns: tuple[int, ...]) -> int:
+def squares(x: Array, columns: Columns) -> int:
     square = VECTOR_BYTES // x.itemsize
-    return Columns(*columns).vectors * ((x.shape[1] + square - 1) // square)
+    return columns.vectors * ((x.shape[1] + square - 1) // square)
 
 
 @compiled
 def multiply(
     x: Array, w: Array, y: Array, x_columns: Array, y_columns: Array,
-    columns: tuple[int, ...], heard: tuple[Array, ...], w_step: int, is_ready: bool, back: bool,
+    table: Array, half: tuple[int, int, int], w_step: int, is_ready: bool, back: bool,
     counters: Array, begin: int, end: int, team: int, threads: int,
 ) -> None:  # fmt: skip
     """``y``: what every node hears of ``x``, summed. In three phases, of which those from ``begin``
-    to ``end`` are done: into columns (unless ``is_ready``), summing, and back."""
+    to ``end`` are done: into columns (unless ``is_ready``), summing, and ``back``."""
+    columns, heard = columns_of(x), _read(table, half)
     if begin <= 0 < end and not is_ready:
-        tasks = _squares(x, columns)
-        step = _share_of(tasks, threads)
-        arguments = (x, x_columns, columns, not back, counters[0:1], step, tasks)
-        on_threads(_to_columns, arguments, team, threads)
+        tasks = squares(x, columns)
+        step = share_of(tasks, threads)
+        arguments = (x, x_columns, columns, False, counters[0:1], step, tasks)
+        on_threads(to_columns, arguments, team, threads)
     if begin <= 1 < end:
-        blocks = (columns[1] + BLOCK_VECTORS - 1) // BLOCK_VECTORS
-        tasks = blocks * len(heard[4])
+        blocks = (columns.vectors + BLOCK_VECTORS - 1) // BLOCK_VECTORS
+        tasks = blocks * len(heard.size)
         channels = (x.shape[1], y.shape[1])
-        step = _share_of(tasks, threads)
+        step = share_of(tasks, threads)
         what = (x_columns, w, y_columns, columns, heard, channels, w_step)
         on_threads(_sum, (*what, counters[1:2], step, tasks), team, threads)
-    if begin <= 2 < end:
-        tasks = _squares(y, columns)
-        step = _share_of(tasks, threads)
-        arguments = (y, y_columns, columns, back, counters[2:3], step, tasks)
-        on_threads(_to_columns, arguments, team, threads)
+    if begin <= 2 < end and back:
+        tasks = squares(y, columns)
+        step = share_of(tasks, threads)
+        arguments = (y, y_columns, columns, True, counters[2:3], step, tasks)
+        on_threads(to_columns, arguments, team, threads)
 
 
 @compiled
 def correlate(
     y: Array, x: Array, w: Array, y_columns: Array, x_columns: Array,
-    columns: tuple[int, ...], heard: tuple[Array, ...], w_step: int, back: bool,
+    table: Array, half: tuple[int, int, int], w_step: int, is_ready: bool,
     counters: Array, begin: int, end: int, team: int, threads: int,
 ) -> None:  # fmt: skip
     """``w``: what every node wants of the weights of what it heard. In three phases: y into
-    columns, x into columns, and their products."""
-    if begin <= 0 < end:
-        tasks = _squares(y, columns)
-        step = _share_of(tasks, threads)
-        arguments = (y, y_columns, columns, back, counters[0:1], step, tasks)
-        on_threads(_to_columns, arguments, team, threads)
+    columns (unless ``is_ready``), x into columns, and their products."""
+    columns, heard = columns_of(x), _read(table, half)
+    if begin <= 0 < end and not is_ready:
+        tasks = squares(y, columns)
+        step = share_of(tasks, threads)
+        arguments = (y, y_columns, columns, False, counters[0:1], step, tasks)
+        on_threads(to_columns, arguments, team, threads)
     if begin <= 1 < end:
-        tasks = _squares(x, columns)
-        step = _share_of(tasks, threads)
-        arguments = (x, x_columns, columns, back, counters[1:2], step, tasks)
-        on_threads(_to_columns, arguments, team, threads)
+        tasks = squares(x, columns)
+        step = share_of(tasks, threads)
+        arguments = (x, x_columns, columns, False, counters[1:2], step, tasks)
+        on_threads(to_columns, arguments, team, threads)
     if begin <= 2 < end:
-        tasks = len(heard[4])
+        tasks = len(heard.size)
         channels = (x.shape[1], y.shape[1])
         what = (y_columns, x_columns, w, columns, heard, channels, w_step)
-        step = _share_of(tasks, threads)
+        step = share_of(tasks, threads)
         on_threads(_correlate, (*what, counters[2:3], step, tasks), team, threads)
