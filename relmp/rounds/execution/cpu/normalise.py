@@ -25,7 +25,7 @@ from relmp.rounds.execution.cpu.vectors import (
 
 @reordered
 def _sum(row: Array) -> float:
-    total = 0.0
+    total = row.dtype.type(0)
     for i in range(len(row)):
         total += row[i]
     return total
@@ -33,7 +33,7 @@ def _sum(row: Array) -> float:
 
 @reordered
 def _squared_distance(row: Array, mean: float) -> float:
-    total = 0.0
+    total = row.dtype.type(0)
     for i in range(len(row)):
         total += (row[i] - mean) * (row[i] - mean)
     return total
@@ -60,7 +60,7 @@ def _cut_off(wanted: Array, normal: Array, scale: float, shift: float) -> None:
 
 @reordered
 def _product(a: Array, b: Array) -> float:
-    total = 0.0
+    total = a.dtype.type(0)
     for i in range(len(a)):
         total += a[i] * b[i]
     return total
@@ -96,9 +96,10 @@ def _normalise(
             for block in range(blocks):
                 total += _sum(_row(a, columns, block, channel, tasks))
             here = total / columns.images
+            own_mean = a.dtype.type(here)
             total = 0.0
             for block in range(blocks):
-                total += _squared_distance(_row(a, columns, block, channel, tasks), here)
+                total += _squared_distance(_row(a, columns, block, channel, tasks), own_mean)
             unbiased = total / (columns.images - 1)
             running[0][channel] = (1 - momentum) * mean + momentum * here
             running[1][channel] = (1 - momentum) * variance + momentum * unbiased
