@@ -28,7 +28,8 @@ def known_update(update: nn.Module | None) -> BatchNormUpdate | None:
         return None
     if len(parts) == 2 and type(parts[1]) is not nn.ReLU:
         return None
-    if norm.weight is None or norm.running_mean is None or norm.momentum is None:
+    tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if norm.momentum is None or any(tensor is None for tensor in tensors):
         return None
     if _has_any_global_hook() or any(_is_hooked(part) for part in (update, *parts)):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import carray
 
 from relmp.rounds.execution.cpu.simd import (
     VECTOR_BYTES,
@@ -10,6 +11,7 @@ from relmp.rounds.execution.cpu.simd import (
     compiled,
     following,
     on_threads,
+    pointer,
     reordered,
     take,
 )
@@ -146,55 +148,75 @@ def _differentiate(
 
 @compiled
 def normalise(
-    y: Array, y_columns: Array, normal: Array, scale: Array, shift: Array, statistics: Array,
-    running: tuple[Array, Array], momentum: float, eps: float, trains: bool, cut: bool,
+    y_at: int, y_columns: Array, normal_at: int, parameters: tuple[int, int, int, int, int],
+    sizes: tuple[int, int, int], momentum: float, eps: float, trains: bool, cut: bool,
     counters: Array, begin: int, end: int, team: int, threads: int,
 ) -> None:  # fmt: skip
     """``y``: batch norm of what lies in its columns, and ReLU (``cut``). Two phases: normalising,
     and back.
 
-    Shapes:
-        - **normal**: takes the normalised numbers, before scale and shift, in columns.
-        - **scale**, **shift** ``[C]``; **running** ``[C]`` each: the mean and the variance,
-          followed where ``trains`` and used otherwise.
-        - **statistics** ``[2, C]``: takes the mean and the inverse deviation.
+    Args:
+        y_at: The address of ``y [B, C]``.
+        y_columns: The numbers to normalise, in columns.
+        normal_at: The address of room for the normalised numbers, before scale and shift, in
+            columns.
+        parameters: Addresses of scale and shift ``[C]``, of the running mean and variance ``[C]``,
+            followed where ``trains`` and used otherwise, and of room for the mean and the inverse
+            deviation, ``[2, C]``.
+        sizes: Images, channels, and numbers in columns.
     """
-    columns = columns_of(y)
+    images, channels, count = sizes
+    columns = columns_of(images, y_columns)
     if begin <= 0 < end:
-        tasks = y.shape[1]
-        step = share_of(tasks, threads)
-        what = (y_columns, normal, columns, scale, shift, statistics, running)
-        how = (momentum, eps, trains, cut)
-        on_threads(_normalise, (*what, *how, counters[0:1], step, tasks), team, threads)
-    if begin <= 1 < end:
-        tasks = squares(y, columns)
-        step = share_of(tasks, threads)
-        on_threads(
-            to_columns, (y, y_columns, columns, True, counters[1:2], step, tasks), team, threads
+        scale, shift, mean, variance = (
+            carray(pointer(parameters[0]), channels, y_columns.dtype),
+            carray(pointer(parameters[1]), channels, y_columns.dtype),
+            carray(pointer(parameters[2]), channels, y_columns.dtype),
+            carray(pointer(parameters[3]), channels, y_columns.dtype),
         )
+        statistics = carray(pointer(parameters[4]), (2, channels), y_columns.dtype)
+        normal = carray(pointer(normal_at), count, y_columns.dtype)
+        step = share_of(channels, threads)
+        what = (y_columns, normal, columns, scale, shift, statistics, (mean, variance))
+        how = (momentum, eps, trains, cut)
+        on_threads(_normalise, (*what, *how, counters[0:1], step, channels), team, threads)
+    if begin <= 1 < end:
+        y = carray(pointer(y_at), (images, channels), y_columns.dtype)
+        tasks = squares(y, columns)
+        what = (y, y_columns, columns, True, counters[1:2], share_of(tasks, threads), tasks)
+        on_threads(to_columns, what, team, threads)
 
 
 @compiled
 def differentiate(
-    gradient: Array, columns_of_it: Array, normal: Array, scale: Array, shift: Array,
-    statistics: Array, wanted: Array, trains: bool, cut: bool,
+    gradient_at: int, wanted_columns: Array, normal_at: int, parameters: tuple[int, int, int, int],
+    sizes: tuple[int, int, int], trains: bool, cut: bool,
     counters: Array, begin: int, end: int, team: int, threads: int,
 ) -> None:  # fmt: skip
-    """``columns_of_it``: what a gradient wants of what was normalised. Two phases: into columns,
+    """``wanted_columns``: what a gradient wants of what was normalised. Two phases: into columns,
     and differentiating.
 
-    Shapes:
-        - **wanted** ``[2, C]``: takes the gradients of scale and shift.
-        - the others as :func:`normalise` has left them.
+    Args:
+        gradient_at: The address of the gradient ``[B, C]``.
+        parameters: Addresses of scale and shift, of what :func:`normalise` has kept of the
+            statistics, and of room for the gradients of scale and shift, ``[2, C]``.
+        normal_at, sizes: As there.
     """
-    columns = columns_of(gradient)
+    images, channels, count = sizes
+    columns = columns_of(images, wanted_columns)
     if begin <= 0 < end:
+        gradient = carray(pointer(gradient_at), (images, channels), wanted_columns.dtype)
         tasks = squares(gradient, columns)
-        step = share_of(tasks, threads)
-        what = (gradient, columns_of_it, columns, False)
-        on_threads(to_columns, (*what, counters[0:1], step, tasks), team, threads)
+        rest = (counters[0:1], share_of(tasks, threads), tasks)
+        on_threads(to_columns, (gradient, wanted_columns, columns, False, *rest), team, threads)
     if begin <= 1 < end:
-        tasks = gradient.shape[1]
-        step = share_of(tasks, threads)
-        what = (columns_of_it, normal, columns, scale, shift, statistics, wanted, trains, cut)
-        on_threads(_differentiate, (*what, counters[1:2], step, tasks), team, threads)
+        scale, shift = (
+            carray(pointer(parameters[0]), channels, wanted_columns.dtype),
+            carray(pointer(parameters[1]), channels, wanted_columns.dtype),
+        )
+        statistics = carray(pointer(parameters[2]), (2, channels), wanted_columns.dtype)
+        wanted = carray(pointer(parameters[3]), (2, channels), wanted_columns.dtype)
+        normal = carray(pointer(normal_at), count, wanted_columns.dtype)
+        what = (wanted_columns, normal, columns, scale, shift, statistics, wanted, trains, cut)
+        rest = (counters[1:2], share_of(channels, threads), channels)
+        on_threads(_differentiate, (*what, *rest), team, threads)

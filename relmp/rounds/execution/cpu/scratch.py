@@ -18,13 +18,14 @@ class Scratch(threading.local):
         self.kept: dict[tuple[str, Any], Any] = {}
 
     def array(self, count: int, dtype: Any, place: str) -> Any:
-        """So many numbers; a place holds one array at a time."""
-        if count * np.dtype(dtype).itemsize > SCRATCH_BYTES:
-            return np.empty(count, dtype=dtype)
+        """So many numbers, or more; a place holds one array at a time."""
         found = self.kept.get((place, dtype))
-        if found is None or len(found) < count:
-            found = self.kept[place, dtype] = np.empty(count, dtype=dtype)
-        return found[:count]
+        if found is not None and len(found) >= count:
+            return found
+        fresh = np.empty(count, dtype=dtype)
+        if fresh.nbytes <= SCRATCH_BYTES:
+            self.kept[place, dtype] = fresh
+        return fresh
 
 
 scratch = Scratch()

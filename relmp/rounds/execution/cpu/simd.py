@@ -45,6 +45,17 @@ instructions: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
 
 
 @instructions
+def pointer(typingctx: Any, address: Any) -> Any:
+    """A place in memory that was given as a number, for ``numba.carray``."""
+    signature = types.voidptr(types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return signature, codegen
+
+
+@instructions
 def take(typingctx: Any, counter: Any, step: Any) -> Any:
     """The number on a counter that threads share, which then grows by ``step``."""
     signature = types.int64(counter, types.int64)

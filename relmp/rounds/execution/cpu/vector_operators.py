@@ -74,15 +74,16 @@ def updated_round(
     """The round with the update behind it, while its output is still in columns; None where they
     are to be computed one after the other."""
     norm = update.norm
-    trains = norm.training or not norm.track_running_stats
     tensors = (x, w, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    is_odd = any(t is None or t.dtype != x.dtype for t in tensors) or not norm.track_running_stats
-    if is_odd or len(x) < 2 or _is_looked_at(*cast(tuple[Tensor, ...], tensors)):
+    if len(x) < 2 or not norm.track_running_stats or _is_looked_at(*tensors):
         return None
-    if trains and norm.num_batches_tracked is not None:
+    if any(t.dtype != x.dtype or not t.is_contiguous() for t in tensors[2:]):
+        return None
+    if norm.training:
         norm.num_batches_tracked.add_(1)
     keeps = torch.is_grad_enabled()
-    return cast(Tensor, _UpdatedRound.apply(*tensors[:4], graph, dims, update, trains, keeps))
+    rest = (update, norm.training, keeps)
+    return cast(Tensor, _UpdatedRound.apply(*tensors[:4], graph, dims, *rest))
 
 
 class _UpdatedRound(torch.autograd.Function):
@@ -92,19 +93,17 @@ class _UpdatedRound(torch.autograd.Function):
         update: BatchNormUpdate, trains: bool, keeps: bool,
     ) -> Tensor:  # fmt: skip
         norm, cut = update
-        _multiply(x, w, graph, dims, 0, is_ready=False, back=False)
-        y = x.new_empty(x.size(0), dims[1])
-        count = column_numbers(*y.shape, y.element_size())
-        statistics = x.new_empty(2, dims[1])
+        y = _multiply(x, w, graph, dims, 0, is_ready=False, back=False)
+        sizes = (y.size(0), y.size(1), _count(y))
+        statistics, normal = y.new_empty(2, dims[1]), y.new_empty(sizes[2])
         if keeps:
-            normal = x.new_empty(count)
             ctx.save_for_backward(x, w, scale, shift, graph, normal, statistics)
             ctx.dims, ctx.eps, ctx.how = dims, norm.eps, (trains, cut)
-        places = (_columns(y, "told"), normal.numpy() if keeps else _columns(y, "spare"))
-        running = tuple(cast(Tensor, t).numpy() for t in (norm.running_mean, norm.running_var))
-        arrays = (y.numpy(), *places, _array(scale), _array(shift), statistics.numpy(), running)
+        tensors = (scale, shift, norm.running_mean, norm.running_var, statistics)
+        parameters = tuple(cast(Tensor, t).data_ptr() for t in tensors)
         how = (float(cast(float, norm.momentum)), float(norm.eps), trains, cut)
-        share_phases(normalise, 2, *arrays, *how)
+        places = (y.data_ptr(), _columns(y, "told"), normal.data_ptr())
+        share_phases(normalise, 2, *places, parameters, sizes, *how)
         return y
 
     @staticmethod
@@ -112,11 +111,12 @@ class _UpdatedRound(torch.autograd.Function):
         if torch.is_grad_enabled():  # the gradient is differentiated itself
             return _derived_again(ctx, gradient)
         x, w, scale, shift, graph, normal, statistics = ctx.saved_tensors
-        wanted = gradient.new_empty(2, gradient.size(1))
-        share_phases(
-            differentiate, 2, _array(gradient), _columns(gradient, "heard"), normal.numpy(),
-            _array(scale), _array(shift), statistics.numpy(), wanted.numpy(), *ctx.how,
-        )  # fmt: skip
+        gradient = gradient.contiguous()
+        wanted = torch.empty_like(statistics)
+        parameters = tuple(t.data_ptr() for t in (scale, shift, statistics, wanted))
+        sizes = (gradient.size(0), gradient.size(1), normal.numel())
+        places = (gradient.data_ptr(), _columns(gradient, "heard"), normal.data_ptr())
+        share_phases(differentiate, 2, *places, parameters, sizes, *ctx.how)
         for_x, for_w, *_ = ctx.needs_input_grad
         # From here on what is wanted of the round lies in columns, and its rows are not read.
         rest = (graph, ctx.dims)
@@ -183,9 +183,12 @@ def _multiply(
     """What is heard of x along the edges, or (``way`` 1) along the reversed ones; left in columns
     where it is not to come ``back``."""
     y = x.new_empty(x.size(0), dims[1 - way])
-    half, step = _half(dims, way), 1 if way else dims[2]
-    arrays = (_array(x), _array(w).reshape(-1), y.numpy(), _columns(x, "heard"), _columns(y, "told"))
-    share_phases(multiply, 3, *arrays, graph.numpy(), half, step, is_ready, back)
+    x, w = x.contiguous(), w.contiguous()
+    addresses = (x.data_ptr(), w.data_ptr(), y.data_ptr(), graph.data_ptr())
+    places = (_columns(x, "heard"), _columns(y, "told"))
+    sizes = (x.size(0), x.size(1), y.size(1), w.numel())
+    step = 1 if way else dims[2]
+    share_phases(multiply, 3, *addresses, *places, sizes, _half(dims, way), step, is_ready, back)
     return y
 
 
@@ -194,10 +197,12 @@ def _weight_gradient(
 ) -> Tensor:
     """``is_ready``: y lies in columns already."""
     w = x.new_zeros(dims[5], dims[3], dims[2])
+    y, x = y.contiguous(), x.contiguous()
+    addresses = (y.data_ptr(), x.data_ptr(), w.data_ptr(), graph.data_ptr())
     # y lies where the input gradient takes it up.
     places = (_columns(y, "heard"), _columns(x, "told"))
-    arrays = (_array(y), _array(x), w.numpy().reshape(-1), *places, graph.numpy())
-    share_phases(correlate, 3, *arrays, _half(dims, 0), dims[2], is_ready)
+    sizes = (x.size(0), x.size(1), y.size(1), w.numel())
+    share_phases(correlate, 3, *addresses, *places, sizes, _half(dims, 0), dims[2], is_ready)
     return w
 
 
@@ -209,13 +214,14 @@ def _half(dims: Numbers, way: int) -> tuple[int, int, int]:
     return nodes, edges * in_dim, 0
 
 
-def _array(x: Tensor) -> Any:
-    return x.detach().contiguous().numpy()
-
-
 def _columns(x: Tensor, place: str) -> Any:
+    """Room for a batch in columns."""
     dtype = np.float64 if x.dtype == torch.float64 else np.float32
-    return scratch.array(column_numbers(*x.shape, x.element_size()), dtype, place)
+    return scratch.array(_count(x), dtype, place)
+
+
+def _count(x: Tensor) -> int:
+    return column_numbers(x.size(0), x.size(1), x.element_size())
 
 
 # Shapes without numbers, for compilers --------------------------------------------------------

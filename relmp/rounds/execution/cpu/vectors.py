@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import carray
 from numba.core import types
 
 from relmp.rounds.execution.cpu.simd import (
@@ -24,6 +25,7 @@ from relmp.rounds.execution.cpu.simd import (
     instructions,
     integer,
     on_threads,
+    pointer,
     take,
 )
 from relmp.rounds.execution.cpu.tables import Heard
@@ -63,26 +65,26 @@ def column_numbers(images: int, channels: int, itemsize: int) -> int:
 
 
 @compiled
-def columns_of(x: Array) -> Columns:
-    """The columns of a batch ``x [B, C]``."""
-    lanes = VECTOR_BYTES // x.itemsize
-    vectors = (x.shape[0] + lanes - 1) // lanes
-    return Columns(x.shape[0], vectors, lanes * (min(vectors, BLOCK_VECTORS) | 1))
+def columns_of(images: int, a: Array) -> Columns:
+    """The columns of a batch, of numbers as ``a`` has them."""
+    lanes = VECTOR_BYTES // a.itemsize
+    vectors = (images + lanes - 1) // lanes
+    return Columns(images, vectors, lanes * (min(vectors, BLOCK_VECTORS) | 1))
 
 
 @compiled
-def _read(table: Array, half: tuple[int, int, int]) -> Heard[Array]:
-    """A half of a :func:`relmp.rounds.execution.cpu.tables.vector_table`: its nodes, its pairs, and
-    where it begins."""
+def _heard_at(table: int, half: tuple[int, int, int]) -> Heard[Array]:
+    """A half of the :func:`relmp.rounds.execution.cpu.tables.vector_table` at an address: its
+    nodes, its pairs, and where it begins."""
     nodes, pairs, begin = half
-    row = begin + nodes + 1
-    start = row + 2 * pairs
+    numbers = carray(pointer(table + 8 * begin), 3 * nodes + 1 + 2 * pairs, np.int64)
+    start = nodes + 1 + 2 * pairs
     return Heard(
-        table[begin:row],
-        table[row : row + pairs],
-        table[row + pairs : start],
-        table[start : start + nodes],
-        table[start + nodes : start + 2 * nodes],
+        numbers[: nodes + 1],
+        numbers[nodes + 1 : nodes + 1 + pairs],
+        numbers[nodes + 1 + pairs : start],
+        numbers[start : start + nodes],
+        numbers[start + nodes :],
     )
 
 
@@ -360,26 +362,38 @@ def squares(x: Array, columns: Columns) -> int:
 
 @compiled
 def multiply(
-    x: Array, w: Array, y: Array, x_columns: Array, y_columns: Array,
-    table: Array, half: tuple[int, int, int], w_step: int, is_ready: bool, back: bool,
-    counters: Array, begin: int, end: int, team: int, threads: int,
+    x_at: int, w_at: int, y_at: int, table: int, x_columns: Array, y_columns: Array,
+    sizes: tuple[int, int, int, int], half: tuple[int, int, int], w_step: int, is_ready: bool,
+    back: bool, counters: Array, begin: int, end: int, team: int, threads: int,
 ) -> None:  # fmt: skip
     """``y``: what every node hears of ``x``, summed. In three phases, of which those from ``begin``
-    to ``end`` are done: into columns (unless ``is_ready``), summing, and ``back``."""
-    columns, heard = columns_of(x), _read(table, half)
+    to ``end`` are done: into columns (unless ``is_ready``), summing, and ``back``.
+
+    Args:
+        x_at, w_at, y_at, table: Addresses of what is contiguous, which takes a fraction of the
+            time that arrays take to be handed over.
+        x_columns, y_columns: Room for both in columns.
+        sizes: Images, channels of x and of y, and weights.
+        half: Which half of the table is heard.
+        w_step: From the weight of a channel of y to that of the next one.
+    """
+    images, x_channels, y_channels, weights = sizes
+    columns, heard = columns_of(images, x_columns), _heard_at(table, half)
     if begin <= 0 < end and not is_ready:
+        x = carray(pointer(x_at), (images, x_channels), x_columns.dtype)
         tasks = squares(x, columns)
         step = share_of(tasks, threads)
         arguments = (x, x_columns, columns, False, counters[0:1], step, tasks)
         on_threads(to_columns, arguments, team, threads)
     if begin <= 1 < end:
+        w = carray(pointer(w_at), weights, x_columns.dtype)
         blocks = (columns.vectors + BLOCK_VECTORS - 1) // BLOCK_VECTORS
         tasks = blocks * len(heard.size)
-        channels = (x.shape[1], y.shape[1])
         step = share_of(tasks, threads)
-        what = (x_columns, w, y_columns, columns, heard, channels, w_step)
+        what = (x_columns, w, y_columns, columns, heard, (x_channels, y_channels), w_step)
         on_threads(_sum, (*what, counters[1:2], step, tasks), team, threads)
     if begin <= 2 < end and back:
+        y = carray(pointer(y_at), (images, y_channels), x_columns.dtype)
         tasks = squares(y, columns)
         step = share_of(tasks, threads)
         arguments = (y, y_columns, columns, True, counters[2:3], step, tasks)
@@ -388,26 +402,30 @@ def multiply(
 
 @compiled
 def correlate(
-    y: Array, x: Array, w: Array, y_columns: Array, x_columns: Array,
-    table: Array, half: tuple[int, int, int], w_step: int, is_ready: bool,
+    y_at: int, x_at: int, w_at: int, table: int, y_columns: Array, x_columns: Array,
+    sizes: tuple[int, int, int, int], half: tuple[int, int, int], w_step: int, is_ready: bool,
     counters: Array, begin: int, end: int, team: int, threads: int,
 ) -> None:  # fmt: skip
     """``w``: what every node wants of the weights of what it heard. In three phases: y into
-    columns (unless ``is_ready``), x into columns, and their products."""
-    columns, heard = columns_of(x), _read(table, half)
+    columns (unless ``is_ready``), x into columns, and their products. The arguments are those of
+    :func:`multiply`."""
+    images, x_channels, y_channels, weights = sizes
+    columns, heard = columns_of(images, x_columns), _heard_at(table, half)
     if begin <= 0 < end and not is_ready:
+        y = carray(pointer(y_at), (images, y_channels), x_columns.dtype)
         tasks = squares(y, columns)
         step = share_of(tasks, threads)
         arguments = (y, y_columns, columns, False, counters[0:1], step, tasks)
         on_threads(to_columns, arguments, team, threads)
     if begin <= 1 < end:
+        x = carray(pointer(x_at), (images, x_channels), x_columns.dtype)
         tasks = squares(x, columns)
         step = share_of(tasks, threads)
         arguments = (x, x_columns, columns, False, counters[1:2], step, tasks)
         on_threads(to_columns, arguments, team, threads)
     if begin <= 2 < end:
+        w = carray(pointer(w_at), weights, x_columns.dtype)
         tasks = len(heard.size)
-        channels = (x.shape[1], y.shape[1])
-        what = (y_columns, x_columns, w, columns, heard, channels, w_step)
+        what = (y_columns, x_columns, w, columns, heard, (x_channels, y_channels), w_step)
         step = share_of(tasks, threads)
         on_threads(_correlate, (*what, counters[2:3], step, tasks), team, threads)
