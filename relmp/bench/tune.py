@@ -15,7 +15,7 @@ DENSITIES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 PIXELS = {1: 28, 2: 14, 3: 14, 4: 10, 8: 7, 16: 7}
 """Usual heights of images by channels a node: the wider a layer, the smaller its images."""
 SIZES: dict[str, tuple[int, ...]] = {
-    "linear": (64, 256, 384, 512, 768, 1024, 1536),
+    "linear": (64, 96, 128, 256, 512, 768, 1024, 1536),
     "pointwise": tuple(PIXELS),
     "spatial": tuple(PIXELS),
 }

@@ -225,6 +225,9 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"but was given {list(x.shape)}."
             )
         if self.fuse and not self._is_watched() and not is_transformed(self.executor):
+            updated = self._updated(x)
+            if updated is not None:
+                return updated
             out = self.propagate(self.fused_edge_index, x=x)
         else:
             out = self._in_chunks(x)
@@ -232,6 +235,19 @@ class Round(MessagePassing):  # type: ignore[misc]
             # In the type of the product, as torch's own layers do under autocast.
             out = out + self.bias.to(out.dtype).view(-1, *[1] * (out.dim() - 2))
         return out if self.update_module is None else self.update_module(out)
+
+    def _updated(self, x: Tensor) -> Tensor | None:
+        """Round and update in one, where the execution knows how and nobody looks in between."""
+        if self.update_module is None or self.bias is not None or self.executor is None:
+            return None
+        if (
+            self._propagate_forward_hooks
+            or self._propagate_forward_pre_hooks
+            or self._message_and_aggregate_forward_hooks
+            or self._message_and_aggregate_forward_pre_hooks
+        ):
+            return None
+        return self.executor.updated(self.message_module, x, self.update_module)
 
     def _is_watched(self) -> bool:
         """Whether hooks wait for messages or their aggregation, so that they must be passed."""

@@ -12,12 +12,20 @@ from relmp.training.config import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD with momentum, Nesterov's by default, or AdamW."""
+    """SGD with momentum, Nesterov's by default, or AdamW.
+
+    All weights are moved by one call, which takes a quarter of the time where they are small; not
+    under scaled gradients, which such a call would have to unscale itself.
+    """
     groups = parameter_groups(model, config.weight_decay, decay_all=config.loop.decay_all)
+    fused = config.precision != "float16"
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
+        betas = (config.momentum, 0.999)
+        return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=fused)
     nesterov = config.loop.nesterov and config.momentum > 0
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
+    return torch.optim.SGD(
+        groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov, fused=fused
+    )
 
 
 def parameter_groups(

@@ -42,3 +42,8 @@ class Execution(nn.Module, ABC):
     @abstractmethod
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         """The aggregated messages of the round, in the channels of its output."""
+
+    def updated(self, message: nn.Module, x: Tensor, update: nn.Module) -> Tensor | None:
+        """The same with the update of the round behind it, where they are computed together; None
+        where they are not, so that one follows the other."""
+        return None

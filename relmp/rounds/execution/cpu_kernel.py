@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, whole_refusal
+from relmp.rounds.execution.update import known_update
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import WeightedMessage
@@ -35,11 +36,14 @@ class CpuKernelExecution(Execution):
 
     def __init__(self, form: RoundForm) -> None:
         super().__init__(form)
-        from relmp.rounds.execution.cpu.tables import graph_table
+        from relmp.rounds.execution.cpu.tables import graph_table, vector_table
 
         weight = cast(Tensor, form.message.weight)
         sides = (form.in_partition, form.out_partition)
-        table = graph_table(form.graph, *sides, weight[0, 0, 0].numel())
+        if weight.dim() == 3:
+            table = vector_table(form.graph, *sides)
+        else:
+            table = graph_table(form.graph, *sides, weight[0, 0, 0].numel())
         self.register_buffer("table", table, persistent=False)
         self.table: Tensor
         self.register_buffer("degrees", mean_degrees(form), persistent=False)
@@ -49,6 +53,7 @@ class CpuKernelExecution(Execution):
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.cpu.operators import round_forward
+        from relmp.rounds.execution.cpu.vector_operators import vector_round
 
         linear = cast(WeightedMessage, message)
         linear.check_input(x.shape)
@@ -57,11 +62,22 @@ class CpuKernelExecution(Execution):
         if not x.dtype.is_floating_point:
             raise ValueError(f"The compiled loops take real numbers, but were given {x.dtype}.")
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        images = x if x.dim() == 4 else x[:, :, None, None]
-        kernels = weight if weight.dim() == 5 else weight[..., None, None]
-        shape = convolution_of(linear.geometry, (images.size(2), images.size(3))).numbers()
-        out = round_forward(images.to(dtype), kernels.to(dtype), self.table, self.dims, shape)
-        return out.to(x.dtype).view(*out.shape[: x.dim()])
+        numbers = (x.to(dtype), weight.to(dtype), self.table, self.dims)
+        if x.dim() == 2:
+            return vector_round(*numbers).to(x.dtype)
+        shape = convolution_of(linear.geometry, (x.size(2), x.size(3))).numbers()
+        return cast(Tensor, round_forward(*numbers, shape)).to(x.dtype)
+
+    def updated(self, message: nn.Module, x: Tensor, update: nn.Module) -> Tensor | None:
+        from relmp.rounds.execution.cpu.vector_operators import updated_round
+
+        known, linear = known_update(update), cast(WeightedMessage, message)
+        weight = linear.weight
+        if known is None or x.dim() != 2 or weight.dim() != 3 or x.dtype != weight.dtype:
+            return None
+        if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
+            return None
+        return updated_round(x, divided(weight, self.degrees), self.table, self.dims, known)
 
 
 def layer_refusal(form: RoundForm) -> str | None:
@@ -78,7 +94,8 @@ def layer_refusal(form: RoundForm) -> str | None:
 def numba_refusal() -> str | None:
     """Why numba cannot be used, or None."""
     try:
-        import_module("relmp.rounds.execution.cpu.operators")
+        for name in ("operators", "vector_operators"):
+            import_module(f"relmp.rounds.execution.cpu.{name}")
     except (ImportError, RuntimeError) as error:  # the latter: nowhere to keep compiled kernels
         return f"numba cannot be used ({error})"
     return None

@@ -14,9 +14,9 @@ def register_derivatives(forward: Any, input_gradient: Any, weight_gradient: Any
     """Tell PyTorch how three operators differentiate each other.
 
     Args:
-        forward: ``(x, w, graph, sizes, geometry) -> y``.
-        input_gradient: ``(y, w, graph, sizes, geometry) -> x``.
-        weight_gradient: ``(y, x, graph, sizes, geometry) -> w``.
+        forward: ``(x, w, graph, *numbers) -> y``.
+        input_gradient: ``(y, w, graph, *numbers) -> x``.
+        weight_gradient: ``(y, x, graph, *numbers) -> w``.
     """
     forward.register_autograd(  # of x and w, by a gradient in the place of y
         _derivative(
@@ -42,8 +42,8 @@ def register_derivatives(forward: Any, input_gradient: Any, weight_gradient: Any
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *tensors, ctx.sizes, ctx.geometry = inputs
-    ctx.save_for_backward(*tensors)
+    ctx.numbers = inputs[3:]
+    ctx.save_for_backward(*inputs[:3])
 
 
 def _derivative(of_first: Any, of_second: Any) -> Any:
@@ -51,13 +51,11 @@ def _derivative(of_first: Any, of_second: Any) -> Any:
 
     def backward(ctx: Any, gradient: Any) -> tuple[Any, ...]:
         a, b, graph = ctx.saved_tensors
-        rest = (graph, ctx.sizes, ctx.geometry)
+        rest = (graph, *ctx.numbers)
         return (
             of_first(gradient, a, b, *rest) if ctx.needs_input_grad[0] else None,
             of_second(gradient, a, b, *rest) if ctx.needs_input_grad[1] else None,
-            None,
-            None,
-            None,
+            *[None] * len(rest),
         )
 
     return backward

@@ -46,8 +46,9 @@ class Crossover(NamedTuple):
 MEASURED = (
     #         kind       size  cpu_kernel  gathered
     Crossover("linear", 1, 0.00, 0.00),
-    Crossover("linear", 384, 0.40, 0.00),
-    Crossover("linear", 512, 0.90, 0.15),
+    Crossover("linear", 96, 0.50, 0.00),
+    Crossover("linear", 128, 1.00, 0.00),
+    Crossover("linear", 512, 0.95, 0.15),
     Crossover("linear", 768, 0.95, 0.20),
     Crossover("linear", 1024, 0.95, 0.25),
     Crossover("linear", 1536, 0.95, 0.40),

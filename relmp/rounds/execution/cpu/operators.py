@@ -13,7 +13,6 @@ Shapes:
 """
 
 import math
-import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -31,6 +30,7 @@ from relmp.rounds.execution.cpu.pixels import (
     forward_taps,
     tap_pairs,
 )
+from relmp.rounds.execution.cpu.scratch import scratch
 from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, block_size
 from relmp.rounds.execution.cpu.tables import InEdges, Side, read_table
 from relmp.rounds.execution.cpu.threads import share
@@ -41,8 +41,6 @@ Numbers: TypeAlias = Sequence[int]
 
 PART_BYTES = 2**22
 """How much of the input a part of the pixels sees: a share of the outermost cache."""
-SCRATCH_BYTES = 2**25
-"""Up to this size the memory for images in lanes is kept for the next call, two a thread."""
 
 
 @torch.library.custom_op("relmp::round", mutates_args=(), device_types="cpu")
@@ -149,27 +147,9 @@ def _to_lanes(x: Tensor, side: Side[Any], place: str) -> Any:
     return out
 
 
-class _Scratch(threading.local):
-    """Lanes are needed for the length of a call only; fresh memory would cost page faults."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[str, Any], Any] = {}
-
-    def array(self, count: int, dtype: Any, place: str) -> Any:
-        if count * np.dtype(dtype).itemsize > SCRATCH_BYTES:
-            return np.empty(count, dtype=dtype)
-        found = self.kept.get((place, dtype))
-        if found is None or len(found) < count:
-            found = self.kept[place, dtype] = np.empty(count, dtype=dtype)
-        return found[:count]
-
-
-_scratch = _Scratch()
-
-
 def _empty_lanes(x: Tensor, place: str) -> Any:
     count = _blocks(x) * math.prod(x.shape[1:]) * _width(x)
-    return _scratch.array(count, np.float64 if x.dtype == torch.float64 else np.float32, place)
+    return scratch.array(count, np.float64 if x.dtype == torch.float64 else np.float32, place)
 
 
 def _width(x: Tensor) -> int:

@@ -35,8 +35,24 @@ MAX_VECTORS = 2
 
 compiled: Callable[[Kernel], Kernel] = numba.njit(nogil=True, cache=True, error_model="numpy")
 """Decorator of a kernel, which threads run side by side."""
+reordered: Callable[[Kernel], Kernel] = numba.njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
+)
+"""The same of one whose sums may be taken in any order, so that they are taken in vectors; NaN and
+infinity keep their meaning."""
 instructions: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
 """Decorator of a function that builds instructions."""
+
+
+@instructions
+def pointer(typingctx: Any, address: Any) -> Any:
+    """A place in memory that was given as a number, for ``numba.carray``."""
+    signature = types.voidptr(types.int64)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return signature, codegen
 
 
 @instructions

@@ -90,3 +90,56 @@ def read_table(table: Tensor, nodes: int) -> GraphTables[Any]:
         begin += length
     sides = (Side(*parts[2:4]), Side(*parts[4:6]))
     return GraphTables(parts[0], parts[1], *sides, InEdges(*parts[6:10]), InEdges(*parts[10:14]))
+
+
+class Heard(NamedTuple, Generic[T]):
+    """What every node hears of vectors: for each of its pairs, a row and the place of its weight.
+
+    Shapes:
+        - **ptr** ``[n + 1]``: the pairs of node i are ``ptr[i]:ptr[i + 1]``.
+        - **row** ``[pairs]``: the channel heard.
+        - **weight** ``[pairs]``: the place of the weight of the node's first channel.
+        - **start**, **size** ``[n]``: the channels of the node itself.
+    """
+
+    ptr: T
+    row: T
+    weight: T
+    start: T
+    size: T
+
+
+def vector_table(
+    graph: RelationalGraph, x_part: ChannelPartition, y_part: ChannelPartition
+) -> Tensor:
+    """What the targets hear and, along the reversed edges, the sources; end to end.
+
+    There is room for as many pairs as edges between nodes of the largest size have, so that
+    the length stays when edges change.
+    """
+    source, target = graph.edges
+    place = np.arange(graph.num_edges) * (y_part.max_size * x_part.max_size)
+    forward = _heard(source, target, place, 1, x_part, y_part)
+    backward = _heard(target, source, place, x_part.max_size, y_part, x_part)
+    return torch.from_numpy(np.concatenate([*forward, *backward]).astype(np.int64))
+
+
+def _heard(
+    heard: Any, told: Any, place: Any, step: int, heard_part: Any, told_part: Any
+) -> Heard[Any]:
+    """What the nodes ``told`` hear of the nodes ``heard``; ``step`` is from the weight of a
+    channel heard to that of the next one."""
+    order = np.lexsort((heard, told))
+    sizes = heard_part.sizes[heard[order]]
+    edges = np.repeat(order, sizes)
+    channel = np.arange(len(edges)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    of_node = np.bincount(told, heard_part.sizes[heard], minlength=told_part.num_nodes)
+    starts, own = (np.cumsum(part.sizes) - part.sizes for part in (heard_part, told_part))
+    room = (0, len(order) * heard_part.max_size - len(edges))
+    return Heard(
+        np.concatenate([[0], np.cumsum(of_node)]),
+        np.pad(starts[heard[edges]] + channel, room),
+        np.pad(place[edges] + channel * step, room),
+        own,
+        told_part.sizes,
+    )

@@ -37,14 +37,38 @@ def share(kernel: Callable[..., None], tasks: int, *arguments: Any) -> None:
     step = max(1, tasks // (threads * PIECES))
     plain = (tuple(part) if isinstance(part, tuple) else part for part in arguments)
     packed = (*plain, np.zeros(1, dtype=np.int64), step, tasks)
-    team = 0 if threads == 1 or _forked else openmp()
+    team = _team(threads)
     if team or threads == 1:
         kernel(packed, team, threads)
         return
+    _on_all(threads, kernel, packed, 0, 1)
+
+
+def share_phases(kernel: Callable[..., None], phases: int, *arguments: Any) -> None:
+    """Do a kernel of several phases, each of which begins when the one before is done.
+
+    It is given ``(*arguments, counters, begin, end, team, threads)``, has a counter for every
+    phase, and does those from ``begin`` to ``end``.
+    """
+    threads = torch.get_num_threads()
+    counters, team = np.zeros(phases, dtype=np.int64), _team(threads)
+    if team or threads == 1:
+        kernel(*arguments, counters, 0, phases, team, threads)
+        return
+    for phase in range(phases):
+        _on_all(threads, kernel, *arguments, counters, phase, phase + 1, 0, 1)
+
+
+def _team(threads: int) -> int:
+    return 0 if threads == 1 or _forked else openmp()
+
+
+def _on_all(threads: int, kernel: Callable[..., None], *arguments: Any) -> None:
+    """Call a kernel on so many of Python's threads."""
     if threads not in _pools:
         _pools[threads] = ThreadPoolExecutor(threads - 1, thread_name_prefix="relmp")
-    others = [_pools[threads].submit(kernel, packed, 0, 1) for _ in range(threads - 1)]
-    kernel(packed, 0, 1)
+    others = [_pools[threads].submit(kernel, *arguments) for _ in range(threads - 1)]
+    kernel(*arguments)
     for other in others:
         other.result()
 
