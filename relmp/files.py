@@ -6,7 +6,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,48 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"'{path}' is damaged: it holds a {type(found).__name__}, no object.")
     return found
+
+
+def json_lines(values: Mapping[str, Any]) -> str:
+    """A JSON object with a line for each of its keys."""
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(values[key])}" for key in values)
+    return f"{{\n{lines}\n}}\n"
+
+
+def bare(value: Any) -> Any:
+    """A value as JSON gives it back: with lists where Python has tuples."""
+    return json.loads(json.dumps(value))
+
+
+CHECK = "check"
+"""Key of the checksum in what is written with one. What versions before wrote has none."""
+
+
+def checksum(value: Any) -> str:
+    """Of a value that JSON can hold: 8 hexadecimal digits, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def json_line(values: Mapping[str, Any]) -> str:
+    """A JSON object in a line, with a checksum at its end: what is read is what was written."""
+    return json.dumps({**values, CHECK: checksum(values)}) + "\n"
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """The objects of :func:`json_line`, without their checksums; None for a line that is torn or
+    damaged."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    checked = f'"{CHECK}": ' in text
+    for line in text.splitlines():
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            values = None
+        if isinstance(values, dict) and checked:
+            said = values.pop(CHECK, None)
+            values = values if said == checksum(values) else None
+        yield values if isinstance(values, dict) else None
 
 
 def _keep(path: Path, keep: Path) -> None:

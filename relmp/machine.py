@@ -24,6 +24,12 @@ def peak_memory() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, also as PyTorch says it."""
+    said = ("DefaultCPUAllocator", "out of memory", "not enough memory", "Cannot allocate memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
+
+
 def processor() -> str:
     """The processor's name, as the system gives it."""
     try:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from relmp.checks import check_whole
 from relmp.machine import processor
 
 Step = Callable[[], object]
@@ -36,6 +37,17 @@ class Timing:
         return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
+def use_threads(threads: int | None) -> None:
+    """Compute in so many threads; None leaves the choice to PyTorch.
+
+    Raises:
+        ValueError: If it is no number of threads.
+    """
+    if threads is not None:
+        check_whole("threads", threads, 1, 2**16)
+        torch.set_num_threads(threads)
+
+
 def interleaved(steps: Mapping[str, Step], *, repeats: int, seconds: float) -> dict[str, Timing]:
     """Time steps that take turns, so that what else the machine does meets all of them.
 
@@ -46,7 +58,11 @@ def interleaved(steps: Mapping[str, Step], *, repeats: int, seconds: float) -> d
         steps: What to time, by name.
         repeats: How many turns; three at least.
         seconds: No further turn begins after so long.
+
+    Raises:
+        ValueError: If there are fewer turns than three.
     """
+    check_whole("repeats", repeats, 3, meaning="turns of a measurement")
     for step in steps.values():
         step()  # compiles, allocates
     times: dict[str, list[float]] = {name: [] for name in steps}

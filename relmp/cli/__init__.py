@@ -23,6 +23,7 @@ from relmp.cli.predict import Predict
 from relmp.cli.runs import RunsCommand
 from relmp.cli.sweep import Sweep
 from relmp.cli.train import Train
+from relmp.machine import is_out_of_memory
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -108,7 +109,16 @@ def run_reporting_errors(run: Callable[[], object]) -> None:
     try:
         run()
     except (ValueError, OSError, NotImplementedError, FloatingPointError) as error:
-        print(f"relmp: {_sentence(error)}", file=sys.stderr)
+        print(f"relmp: {_on_one_line(_sentence(error))}", file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(
+            "relmp: there is not enough memory for this; take a smaller model, graph or batch, or "
+            "fewer workers.",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print("relmp: stopped; the same command goes on from here.", file=sys.stderr)
@@ -119,7 +129,13 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" '{error.filename}'" if error.filename else ""
         return f"cannot use{where}: {error.strerror.lower()}."
-    return str(error)
+    text = str(error).strip() or type(error).__name__
+    return text if text[-1] in ".?!" else f"{text}."
+
+
+def _on_one_line(text: str) -> str:
+    """A text in which what would end a line, or steer a terminal, is written out."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 __all__ = ["Command", "Predict", "Sweep", "Train", "main", "run_recipe"]

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from relmp.checks import check_whole
+
 
 @dataclass(frozen=True)
 class BenchRounds:
@@ -36,14 +38,11 @@ class BenchRounds:
     threads: int | None = None
 
     def run(self) -> None:
-        import torch
-
         from relmp.bench import rounds
         from relmp.bench.figure import plot_rounds
-        from relmp.bench.timing import machine
+        from relmp.bench.timing import machine, use_threads
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        use_threads(self.threads)
         folder = Path(self.out)
         folder.mkdir(parents=True, exist_ok=True)
         if self.tune:
@@ -111,16 +110,15 @@ class BenchModel:
     out: str = "runs/bench"
 
     def run(self) -> None:
-        import torch
-
         from relmp.bench.model import measure_model
         from relmp.bench.rounds import MASK
-        from relmp.bench.timing import machine
+        from relmp.bench.timing import machine, use_threads
         from relmp.graphs.parse import parse_graph
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        use_threads(self.threads)
         graph = parse_graph(self.graph)
+        check_whole("image_size", self.image_size, 1)
+        check_whole("batch_size", self.batch_size, 2)
         image = (3, self.image_size, self.image_size)
         found = measure_model(self.model, graph, image, self.batch_size, repeats=self.repeats)
         print(f"{self.model} over {graph}, batch {self.batch_size}, images {list(image)}\n")

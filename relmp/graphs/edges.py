@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 import networkx as nx
@@ -37,7 +37,16 @@ def checked_attributes(num_edges: int, edge_attr: Any) -> npt.NDArray[np.float64
     """Attributes ``[E, D]`` as float64; ``ValueError`` if they do not match the edges."""
     if edge_attr is None:
         return None
-    attr = np.asarray(edge_attr, dtype=np.float64)
+    try:
+        given = np.asarray(edge_attr)
+        attr = given.astype(np.float64) if given.dtype.kind in "biuf" else np.array(None)
+    except (TypeError, ValueError):  # lists of unequal lengths
+        attr = np.array(None)
+    if attr.dtype == np.object_:
+        raise ValueError(
+            f"edge_attr must be numbers of shape [E] or [E, D], but a "
+            f"{type(edge_attr).__name__} of something else was given."
+        )
     attr = attr[:, None] if attr.ndim == 1 else attr
     if attr.ndim != 2 or attr.shape[0] != num_edges:
         raise ValueError(
@@ -47,6 +56,22 @@ def checked_attributes(num_edges: int, edge_attr: Any) -> npt.NDArray[np.float64
     if not np.isfinite(attr).all():
         raise ValueError("edge_attr must be finite, but holds NaN or infinite values.")
     return attr
+
+
+def checked_labels(num_nodes: int, labels: Iterable[Hashable]) -> tuple[Hashable, ...]:
+    """Labels, one a node; ``ValueError`` if they are not, or no names."""
+    try:
+        found = tuple(labels)
+        different = len(set(found))
+    except TypeError as error:
+        raise ValueError(
+            f"labels are names of the nodes, such as words or numbers, but cannot be used: {error}."
+        ) from None
+    if len(found) != num_nodes:
+        raise ValueError(f"{len(found)} labels were given for {num_nodes} nodes.")
+    if different != num_nodes:
+        raise ValueError("Two nodes have the same label; give every node its own.")
+    return found
 
 
 def with_self_loops(

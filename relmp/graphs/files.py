@@ -166,8 +166,8 @@ def _read_array(path: Path) -> npt.NDArray[Any]:
         with path.open("rb") as file:
             matrix = np.load(file, allow_pickle=False, max_header_size=10_000)
     except Exception as error:  # whatever a broken header makes NumPy raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"'{path.name}' is no array of numbers: {reason[:200]}") from None
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ValueError(f"'{path.name}' is no array of numbers: {reason}.") from None
     if not isinstance(matrix, np.ndarray):
         raise ValueError(f"'{path.name}' holds several arrays; save the one that is meant alone.")
     return matrix
@@ -293,7 +293,8 @@ def _from_graphml(path: Path, edge_attrs: tuple[str, ...], name: str) -> Relatio
     try:
         graph = nx.parse_graphml(data.decode("utf-8"), force_multigraph=False)
     except Exception as error:  # whatever an XML parser or networkx may raise
-        raise ValueError(f"'{path.name}' is no GraphML: {error}") from None
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ValueError(f"'{path.name}' is no GraphML: {reason}.") from None
     if not len(graph):
         raise ValueError(f"'{path.name}' holds no nodes.")
     if all(re.fullmatch(r"\d+", node) for node in graph):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from relmp.graphs.edges import (
     checked_attributes,
     checked_edges,
+    checked_labels,
     edges_of_networkx,
     frozen,
     in_both_directions,
@@ -95,11 +96,7 @@ class RelationalGraph(Shown):
         self._attr = None if attr is None else frozen(attr[order])
         self.name = name
         self.generator = generator
-        self.labels = None if labels is None else tuple(labels)
-        if self.labels is not None and len(self.labels) != num_nodes:
-            raise ValueError(f"{len(self.labels)} labels were given for {num_nodes} nodes.")
-        if self.labels is not None and len(set(self.labels)) != num_nodes:
-            raise ValueError("Two nodes have the same label; give every node its own.")
+        self.labels = None if labels is None else checked_labels(num_nodes, labels)
         self._sealed = True
 
     def __setattr__(self, attribute: str, value: object) -> None:

@@ -53,8 +53,7 @@ def save_graph(graph: RelationalGraph, path: str | os.PathLike[str]) -> None:
         matrix = _matrix_of(graph)
         atomic_write(path, lambda part: _save_array(part, matrix))
     elif path.suffix == ".txt":
-        rows = [" ".join(f"{value:.17g}" for value in row) for row in _matrix_of(graph)]
-        write_text(path, "\n".join(rows) + "\n")
+        write_text(path, _matrix_text_of(graph))
     elif path.suffix == ".csv":
         write_text(path, _edge_list_of(graph))
     else:
@@ -83,6 +82,19 @@ def _matrix_of(graph: RelationalGraph) -> npt.NDArray[np.float64]:
     matrix = np.zeros((graph.num_nodes, graph.num_nodes))
     matrix[graph.edges[0], graph.edges[1]] = attr[:, 0]
     return matrix
+
+
+def _matrix_text_of(graph: RelationalGraph) -> str:
+    """Numbers apart; of two nodes digits without spaces, since two columns are an edge list."""
+    matrix, between = _matrix_of(graph), " "
+    if graph.num_nodes == 2:
+        between = ""
+        if graph.edge_attr is not None:
+            raise ValueError(
+                "A matrix of two nodes as text would be read as a list of edges; save the graph as "
+                ".npy, .csv or .graphml."
+            )
+    return "".join(between.join(f"{value:.17g}" for value in row) + "\n" for row in matrix)
 
 
 def _edge_list_of(graph: RelationalGraph) -> str:

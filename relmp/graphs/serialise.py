@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,10 +45,13 @@ def graphs_from_dict(values: dict[str, Any]) -> RelationalGraph | LayerGraphs:
     Raises:
         ValueError: If the edges do not give the key that is written beside them.
     """
-    if "layers" not in values:
+    if not isinstance(values, dict) or "layers" not in values:
         return graph_from_dict(values)
-    layers = values["layers"].items()
-    return LayerGraphs({name: one and graph_from_dict(one) for name, one in layers})
+    with _described():
+        layers = values["layers"].items()
+        graphs = LayerGraphs({name: one and graph_from_dict(one) for name, one in layers})
+    _check_key(graphs, values)
+    return graphs
 
 
 def graph_from_dict(values: dict[str, Any]) -> RelationalGraph:
@@ -55,19 +60,34 @@ def graph_from_dict(values: dict[str, Any]) -> RelationalGraph:
     Raises:
         ValueError: If the edges do not give the key that is written beside them.
     """
-    edges = np.array(values["edges"], dtype=np.int64).reshape(-1, 2).T
-    if not values["directed"]:
-        edges = np.concatenate([edges, edges[::-1]], axis=1)
-    graph = RelationalGraph(
-        values["num_nodes"], edges, values["edge_attr"],
-        self_loops=values.get("self_loops", True), name=values["name"],
-    )  # fmt: skip
-    if graph.key != values["key"]:
-        raise ValueError(
-            f"The edges of graph '{values['name']}' give the key {graph.key}, but "
-            f"{values['key']} is written beside them; the file was changed."
-        )
+    with _described():
+        edges = np.array(values["edges"], dtype=np.int64).reshape(-1, 2).T
+        if not values["directed"]:
+            edges = np.concatenate([edges, edges[::-1]], axis=1)
+        graph = RelationalGraph(
+            values["num_nodes"], edges, values["edge_attr"],
+            self_loops=values.get("self_loops", True), name=str(values["name"]),
+        )  # fmt: skip
+    _check_key(graph, values)
     return graph
+
+
+@contextmanager
+def _described() -> Iterator[None]:
+    """What a description lacks, or holds instead, in words."""
+    try:
+        yield
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"This describes no graph: {reason}.") from error
+
+
+def _check_key(graph: RelationalGraph | LayerGraphs, values: dict[str, Any]) -> None:
+    if graph.key != values.get("key"):
+        raise ValueError(
+            f"The edges of graph '{values.get('name')}' give the key {graph.key}, but "
+            f"{values.get('key')} is written beside them; the file was changed."
+        )
 
 
 def graph_from_text(text: str) -> RelationalGraph:

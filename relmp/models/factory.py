@@ -17,11 +17,9 @@ from relmp.graphs.serialise import graph_to_dict, graphs_from_dict
 from relmp.models.own.build import Builder, build, option_names, require_builder
 from relmp.registry import OpenRegistry, parse_call
 from relmp.rounds.aggregation import aggregation_code, aggregation_text, foreign_aggregations
+from relmp.rounds.channels import MAX_CHANNELS
 from relmp.rounds.names import MESSAGES, message_text, resolve_message
 from relmp.rounds.scored.selection import draw_frozen
-
-MAX_CHANNELS = 2**20
-"""So many channels, features or classes may a layer have."""
 
 MODELS: OpenRegistry[Builder] = OpenRegistry("model")
 

@@ -9,6 +9,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from relmp.checks import check_whole
+
+MAX_CHANNELS = 2**20
+"""So many channels, features or classes may a layer have."""
+
 
 @dataclass(frozen=True)
 class ChannelPartition:
@@ -58,7 +63,8 @@ class ChannelPartition:
             ValueError: If there are fewer channels than nodes, or it is for other nodes.
         """
         if not isinstance(channels, ChannelPartition):
-            return cls(num_nodes, channels)
+            whole = isinstance(channels, np.integer)
+            return cls(num_nodes, int(channels) if whole else channels)
         if channels.num_nodes != num_nodes:
             raise ValueError(
                 f"The channels are dealt out to {channels.num_nodes} nodes, but the graph has "
@@ -67,6 +73,7 @@ class ChannelPartition:
         return channels
 
     def __post_init__(self) -> None:
+        check_whole("channels", self.channels, 1, MAX_CHANNELS, meaning="of a layer")
         if self.channels < self.num_nodes:
             raise ValueError(
                 f"{self.channels} channels cannot be shared by {self.num_nodes} nodes; every "

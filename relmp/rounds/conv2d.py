@@ -65,7 +65,7 @@ class Conv2dMessage(WeightedMessage):
         The density is that of the weights: a channel is heard by :math:`C_{out} \cdot density`
         others on average.
         """
-        fan_out = self.num_parameters(edges) / int(edges.node_mask.sum())
+        fan_out = max(self.num_parameters(edges), 1) / int(edges.node_mask.sum())
         self.initialise(edges, lambda weight: weight.normal_(0, (2 / fan_out) ** 0.5))
 
     def extra_repr(self) -> str:

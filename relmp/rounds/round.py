@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 
+from relmp.checks import check_whole
 from relmp.graphs import RelationalGraph
 from relmp.graphs.relational_graph import require_graph
 from relmp.rounds.aggregation import Aggr, aggregation_name, resolve_aggregation
@@ -97,10 +98,8 @@ class Round(MessagePassing):  # type: ignore[misc]
         execution: str = "auto",
         chunk_size: int | None = None,
     ) -> None:
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(
-                f"chunk_size is the number of images at a time, at least 1, but is {chunk_size}."
-            )
+        if chunk_size is not None:
+            check_whole("chunk_size", chunk_size, 1, meaning="images at a time")
         require_graph(graph)
         in_partition = ChannelPartition.of(graph.num_nodes, in_channels)
         out_partition = ChannelPartition.of(graph.num_nodes, out_channels)
@@ -294,13 +293,13 @@ class Round(MessagePassing):  # type: ignore[misc]
         # Channels last, everything else but the edges as one dimension.
         messages = inputs.movedim(2, -1)
         positions = messages.shape[1:-1]
-        out = self.aggr_module(
-            messages.flatten(1, -2),
-            index=index,
-            ptr=self.ptr,
-            dim_size=self.num_nodes,
-            dim=0,
-        )
+        flat = messages.flatten(1, -2)
+        if len(flat):
+            out = self.aggr_module(
+                flat, index=index, ptr=self.ptr, dim_size=self.num_nodes, dim=0
+            )
+        else:  # a graph without edges, of which not every aggregation knows
+            out = flat.new_zeros(self.num_nodes, *flat.shape[1:])
         if self.aggr not in ("sum", "mean"):  # these give zero to a node that hears nothing
             out = torch.where(self.ptr.diff().view(-1, 1, 1) > 0, out, out.new_zeros(()))
         out = out.view(out.size(0), *positions, out.size(-1))

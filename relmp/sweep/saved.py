@@ -29,7 +29,7 @@ def write_plan(path: Path, plan: Sequence[RunConfig]) -> None:
         if graph is not None:
             graphs[graph["key"]] = graph
             described["model"] = {**described["model"], "graph": graph["key"]}
-        lines.append(json.dumps(described))
+        lines.append(json.dumps({"key": run.key, **described}))
     kept = ",\n".join(f"  {json.dumps(key)}: {json.dumps(graphs[key])}" for key in graphs)
     runs = ",\n".join(f"  {line}" for line in lines)
     text = f'{{\n "format": {FORMAT},\n "graphs": {{\n{kept}\n }},\n "runs": [\n{runs}\n ]\n}}\n'
@@ -58,10 +58,17 @@ def read_plan(path: Path) -> list[RunConfig]:
             key = described["model"]["graph"]
             bare = {**described, "model": {**described["model"], "graph": None}}
             run = RunConfig.from_dict(bare)
-            plan.append(run if key is None else run.with_axis("model.graph", graphs[key]))
+            run = run if key is None else run.with_axis("model.graph", graphs[key])
+            if described.get("key", run.key) != run.key:
+                raise ValueError(f"run {described['key']} was changed")
+            plan.append(run)
         return plan
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"'{path}' holds no plan: {error}.") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ValueError(
+            f"'{path}' holds no plan: {reason}; where it was damaged, remove it, and the sweep "
+            f"writes it anew when it is started."
+        ) from error
 
 
 def joined(plans: Iterable[Sequence[RunConfig]]) -> list[RunConfig]:

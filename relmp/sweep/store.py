@@ -13,13 +13,13 @@ from typing import Any, Literal
 import pandas as pd
 from filelock import FileLock
 
-from relmp.files import read_json, write_text
+from relmp.files import CHECK, bare, checksum, json_lines, read_json, write_text
 from relmp.graphs import RelationalGraph
 from relmp.graphs.layers.mapping import LayerGraphs
 from relmp.models import ModelConfig
 from relmp.sweep.saved import PLAN_FILE, joined, read_plan, write_plan
 from relmp.training.config import DataConfig, TrainConfig
-from relmp.training.folder import CONFIG, RunFolder, bare, changed_code, json_lines
+from relmp.training.folder import CONFIG, RunFolder, changed_code
 from relmp.training.run_config import RunConfig
 
 SWEEP_FILE = "sweep.json"
@@ -72,7 +72,8 @@ class RunStore:
                 fixed = {k: v for k, v in (found["fixed"] | fixed).items() if k not in axes}
                 code = found["code"] | code
             described = {"format": FORMAT, "budget": budget, "axes": axes, "fixed": fixed}
-            text = json_lines({**described, "code": code})
+            described["code"] = code
+            text = json_lines({**described, CHECK: checksum(bare(described))})
             if not file.exists() or file.read_text(encoding="utf-8") != text:
                 write_text(file, text)
             write_plan(self.path / PLAN_FILE, joined([*self._plans(), plan]))
@@ -293,6 +294,8 @@ def _rows(
     folder: RunFolder, run: RunConfig, epochs: Literal["last", "all"], axes: Sequence[str]
 ) -> list[dict[str, Any]]:
     records = folder.records()
+    if not run.training.is_finished(records):  # a kill, or damage, may have cut them off
+        records = max(records, folder.saved_records() or [], key=len)
     finished = run.training.is_finished(records)
     if epochs == "last":
         records = records[-1:] if finished else []
@@ -325,7 +328,13 @@ def _cell(value: Any) -> Any:
 def _described(values: Mapping[str, Any]) -> dict[str, Any]:
     """What ``sweep.json`` says, also that of the version before."""
     if "format" in values:
-        return {"code": {}, **values}
+        said = {name: value for name, value in values.items() if name != CHECK}
+        if values.get(CHECK, checksum(said)) != checksum(said):
+            raise ValueError(
+                f"'{SWEEP_FILE}' was changed after it was written; undo the change, or remove it, "
+                f"and the sweep writes it anew when it is started."
+            )
+        return {"code": {}, "budget": None, "axes": [], "fixed": {}, **said}
     training = dict(values["training"])
     loop = training.pop("loop", {})
     fixed = {"model.name": values["model"], "data.name": training.pop("data")}

@@ -19,7 +19,18 @@ from typing import Any
 import torch
 
 from relmp.claim import claimed, is_claimed, require_claim
-from relmp.files import atomic_write, read_json, remove_parts, write_text
+from relmp.files import (
+    CHECK,
+    atomic_write,
+    bare,
+    checksum,
+    json_line,
+    json_lines,
+    read_json,
+    read_lines,
+    remove_parts,
+    write_text,
+)
 from relmp.training.loop import Record
 from relmp.training.run_config import FORMAT, RunConfig
 
@@ -90,6 +101,7 @@ class RunFolder:
 
     def _write_config(self, config: RunConfig, beside: Mapping[str, Any]) -> None:
         values = {"format": FORMAT, "key": config.key, **config.to_dict(), **beside}
+        values[CHECK] = checksum(values.get("derived"))
         write_text(self.path / CONFIG, json_lines(values))
 
     def config(self) -> RunConfig:
@@ -123,10 +135,19 @@ class RunFolder:
         return config
 
     def beside(self) -> dict[str, Any]:
-        """What is recorded beside the configuration: derived numbers, machine and code."""
+        """What is recorded beside the configuration: derived numbers, machine and code.
+
+        Derived numbers that were damaged are left out with a warning.
+        """
         values = read_json(self.path / CONFIG)
-        derived = values.get("derived")
-        return {"code": {}, "machine": {}, **values, "derived": derived or {}}
+        derived = values.get("derived") or {}
+        if values.get(CHECK, checksum(derived)) != checksum(derived):
+            warnings.warn(
+                f"The cost of the run in '{self.path / CONFIG}' is damaged and left out.",
+                stacklevel=2,
+            )
+            derived = {}
+        return {"code": {}, "machine": {}, **values, "derived": derived}
 
     # What came of it ----------------------------------------------------------------------
 
@@ -141,39 +162,40 @@ class RunFolder:
         records, problem = self._read_metrics()
         if problem is None:
             return records
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                checkpoint = self.load()
-            except ValueError:
-                checkpoint = None
-        if checkpoint is None:
+        found = self.saved_records()
+        if found is None:
             raise ValueError(
                 f"{problem} No checkpoint has the records either; move '{self.path}' away to "
                 f"train this run anew."
             )
         warnings.warn(f"{problem} The records of the checkpoint are used.", stacklevel=2)
-        found: list[Record] = checkpoint["records"]
         return found
+
+    def saved_records(self) -> list[Record] | None:
+        """The records of the checkpoint; None where there is none that can be read."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                checkpoint = self.load()
+            except ValueError:
+                return None
+        return None if checkpoint is None else checkpoint["records"]
 
     def _read_metrics(self) -> tuple[list[Record], str | None]:
         path = self.path / METRICS
-        try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
+        if not path.exists():
             return [], None
         records: list[Record] = []
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                if number < len(lines):
-                    return records, f"Line {number} of '{path}' is no record."
+        lines = list(read_lines(path))
+        for number, record in enumerate(lines, 1):
+            if record is None and number == len(lines):
                 warnings.warn(f"Dropped the torn last line of '{path}'.", stacklevel=3)
-                break
-            if not isinstance(record, dict) or record.get("epoch") != number:
+            elif record is None:
+                return records, f"Line {number} of '{path}' is no record."
+            elif record.get("epoch") != number:
                 return records, f"Line {number} of '{path}' is no record of epoch {number}."
-            records.append(record)
+            else:
+                records.append(record)
         return records, None
 
     def save(self, checkpoint: Mapping[str, Any], record: Record | None = None) -> None:
@@ -193,7 +215,7 @@ class RunFolder:
         if record is None:
             return
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json_line(record))
             file.flush()
             os.fsync(file.fileno())
 
@@ -215,7 +237,7 @@ class RunFolder:
         """
         checkpoint = self._load(lambda broken: broken.replace(self.path / BROKEN))
         records = [] if checkpoint is None else checkpoint["records"]
-        text = "".join(json.dumps(record) + "\n" for record in records)
+        text = "".join(map(json_line, records))
         path = self.path / METRICS
         if (path.read_bytes() if path.exists() else b"") != text.encode():
             write_text(path, text)
@@ -271,12 +293,6 @@ def changed_code(there: Mapping[str, str], here: Mapping[str, str]) -> str:
     )
 
 
-def json_lines(values: Mapping[str, Any]) -> str:
-    """A JSON object with a line for each of its keys."""
-    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(values[key])}" for key in values)
-    return f"{{\n{lines}\n}}\n"
-
-
 def differences(
     there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[str]:
@@ -290,11 +306,6 @@ def differences(
                 yield from differences(a, b, f"{prefix}{key}.")
         elif bare(a) != bare(b):
             yield f"{prefix}{key}: {a} there, {b} here"
-
-
-def bare(value: Any) -> Any:
-    """A value as JSON gives it back: with lists where Python has tuples."""
-    return json.loads(json.dumps(value))
 
 
 def _first_key(values: Mapping[str, Any]) -> str:

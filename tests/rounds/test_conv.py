@@ -266,7 +266,7 @@ def test_state_travels_with_its_graph() -> None:
         ({"kernel_size": 3, "stride": (1, 2, 3)}, r"stride must be .* but is \(1, 2, 3\)"),
         ({"kernel_size": 3, "padding": -1}, "padding must be a whole number of at least 0"),
         ({"kernel_size": 3, "padding": "same", "stride": 2}, "with stride 1 'same'"),
-        ({"kernel_size": 3, "chunk_size": 0}, "chunk_size is the number of images at a time"),
+        ({"kernel_size": 3, "chunk_size": 0}, "chunk_size must be a whole number of at least 1"),
     ],
 )
 def test_mistakes_are_named(options: dict[str, int], message: str) -> None:

@@ -31,7 +31,11 @@ def require_builder(name: str, builder: Any) -> None:
             f"A model is given by its name, or by a class or function that takes a graph, but "
             f"{type(builder).__name__} was given; give the class itself."
         )
-    if "graph" not in inspect.signature(builder).parameters:
+    try:
+        takes_graph = "graph" in inspect.signature(builder).parameters
+    except ValueError:  # of what is written in C
+        takes_graph = False
+    if not takes_graph:
         raise ValueError(
             f"Model '{name}' takes no argument graph; write it as a class or function "
             f"(graph, num_classes, width=...), or have its layers made relational: "

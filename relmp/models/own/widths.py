@@ -9,7 +9,7 @@ from typing import Any
 
 from relmp.checks import check_whole
 from relmp.models.architecture import Widths
-from relmp.models.factory import MAX_CHANNELS
+from relmp.rounds.channels import MAX_CHANNELS
 from relmp.models.own.build import Builder
 
 WHOLE, MULTIPLIERS = ("width", "width_per_group"), ("width_mult", "channel_multiplier")

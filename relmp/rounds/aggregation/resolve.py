@@ -182,7 +182,15 @@ def _made(
             pass
         else:
             return factory(**arguments)
-    return factory(channels, degrees, **arguments)
+    try:
+        return factory(channels, degrees, **arguments)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # from within
+        raise ValueError(
+            f"An aggregation cannot be made of {factory!r}: {error}; give a class that needs no "
+            f"arguments, or a callable (channels, degrees)."
+        ) from error
 
 
 def _check(module: nn.Module, channels: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib import import_module
 from typing import cast
@@ -43,7 +44,7 @@ class CpuKernelExecution(Execution):
         if weight.dim() == 3:
             table = vector_table(form.graph, *sides)
         else:
-            table = graph_table(form.graph, *sides, weight[0, 0, 0].numel())
+            table = graph_table(form.graph, *sides, math.prod(weight.shape[3:]))
         self.register_buffer("table", table, persistent=False)
         self.table: Tensor
         self.register_buffer("degrees", mean_degrees(form), persistent=False)

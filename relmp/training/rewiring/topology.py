@@ -3,7 +3,6 @@ every layer and epoch where scores choose."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from relmp.files import write_text
+from relmp.files import json_line, read_lines, write_text
 from relmp.graphs import RelationalGraph
 
 TOPOLOGY = "topology.jsonl"
@@ -45,7 +44,7 @@ def layer_record(graph: RelationalGraph | None, **values: Any) -> Topology:
 def append_topology(folder: Path, records: Iterable[Topology]) -> None:
     """Append records to the file of a run."""
     with (folder / TOPOLOGY).open("a", encoding="utf-8") as file:
-        file.write("".join(json.dumps(record) + "\n" for record in records))
+        file.write("".join(map(json_line, records)))
         file.flush()
         os.fsync(file.fileno())
 
@@ -63,16 +62,16 @@ def read_topology(folder: str | Path) -> list[Topology]:
             f"'{folder}' has no {TOPOLOGY}: no run was trained there with rewiring= or with "
             f"a scored message."
         )
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise ValueError(f"Line {number} of '{path}' is no record.") from None
-            warnings.warn(f"Dropped the torn last line of '{path}'.", stacklevel=2)
-    return records
+    lines = list(read_lines(path))
+    for number, record in enumerate(lines[:-1], 1):
+        if record is None:
+            raise ValueError(
+                f"Line {number} of '{path}' is no record; remove that file to go on without what "
+                f"it says."
+            )
+    if lines[-1:] == [None]:
+        warnings.warn(f"Dropped the torn last line of '{path}'.", stacklevel=2)
+    return [record for record in lines if record is not None]
 
 
 def resume_topology(folder: Path, count: int) -> None:
@@ -88,4 +87,4 @@ def resume_topology(folder: Path, count: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kept = [record for record in read_topology(folder) if record["rewiring"] <= count]
-    write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+    write_text(path, "".join(map(json_line, kept)))
