@@ -152,7 +152,7 @@ def table(found: pd.DataFrame) -> str:
 
 
 def places(found: pd.DataFrame) -> str:
-    """Where the chosen graphs lie, layer by layer: means over the seeds whose graph is connected."""
+    """Where the chosen graphs lie, round by round: means over seeds whose graph is connected."""
     lines = ["| data | round | C | L | C of degrees | L of degrees | in the sweet spot | apart |",
              f"|{'---|' * 8}"]  # fmt: skip
     for data, rows in found[found["network"] == "from scratch"].groupby("data", sort=False):
