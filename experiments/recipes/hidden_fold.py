@@ -13,7 +13,7 @@ Digits and 10,000 images of Fashion-MNIST, 5 seeds, settings alike for all and t
 
     python experiments/recipes/hidden_fold.py --data-folder FOLDER_OF_THE_IDX_FILES
 
-One thread, about 25 minutes. A run that is done is not done again. Writes `runs/hidden-fold/`:
+One thread, about 25 CPU minutes. A run that is done is not done again. Writes `runs/hidden-fold/`:
 runs.jsonl, summary.md, map.png.
 """
 
@@ -108,43 +108,69 @@ def over_chosen(
         yield name, {**row, "places": places, "nulls": nulls}
 
 
+PAIRS = (
+    ("supermask", "keep 0.05", "keep 0.3"),
+    ("supermask", "keep 0.95", "keep 0.3"),
+    ("fold", "learned, shared norms", "learned, own norms"),
+    ("fold", "scored, shared norms", "scored, own norms"),
+    ("fold", "scored, own norms", "scored, unfolded"),
+    ("edges", "from scratch", "chosen"),
+    ("edges", "from scratch", "degrees alone"),
+    ("resnet20", "folded, scored", "folded"),
+)
+"""Differences that are asked for, beside those from the first network of a part."""
+
+
+def gap(errors: pd.DataFrame, one: str, other: str) -> str:
+    """The difference of two networks, paired by seed, with its 95 % interval."""
+    found = (errors[one] - errors[other]).dropna()
+    if len(found) < 2:
+        return ""
+    half = float(stats.t.ppf(0.975, len(found) - 1) * found.std() / len(found) ** 0.5)
+    return f"{found.mean():+.2f} ({found.mean() - half:.2f} to {found.mean() + half:.2f})"
+
+
 def table(found: pd.DataFrame) -> str:
-    """Means and deviations, and differences from the first variant of a part, paired by seed."""
+    """Means and deviations, differences from the first network of a part, and those of PAIRS."""
     lines = ["| data | part | network | error | minus first (95 %) | training error | parameters "
              "| bytes | n |", f"|{'---|' * 9}"]  # fmt: skip
+    pairs = ["| data | difference | points (95 %) |", f"|{'---|' * 3}"]
     for (data, part), rows in found.groupby(["data", "part"], sort=False):
         errors = rows.pivot_table(index="seed", columns="network", values="error", sort=False)
         for name, own in rows.groupby("network", sort=False):
-            gap = (errors[name] - errors.iloc[:, 0]).dropna()
-            said = ""
-            if name != errors.columns[0] and len(gap) > 1:
-                half = float(stats.t.ppf(0.975, len(gap) - 1) * gap.std() / len(gap) ** 0.5)
-                said = f"{gap.mean():+.2f} ({gap.mean() - half:.2f} to {gap.mean() + half:.2f})"
-            about = own.iloc[0]
+            first, about = errors.columns[0], own.iloc[0]
             lines.append(
                 f"| {data} | {part} | {name} | {own['error'].mean():.2f} ± "
-                f"{own['error'].std():.2f} | {said} | {own['train_error'].mean():.2f} "
-                f"| {about['parameters']:,} | {about['bytes']:,} | {len(own)} |"
+                f"{own['error'].std():.2f} | {'' if name == first else gap(errors, name, first)} "
+                f"| {own['train_error'].mean():.2f} | {about['parameters']:,} "
+                f"| {about['bytes']:,} | {len(own)} |"
             )
-    return "\n".join(lines)
+        for of, one, other in PAIRS:
+            if of == part and {one, other} <= {*errors}:
+                pairs.append(f"| {data} | {one} - {other} | {gap(errors, one, other)} |")
+    return "\n".join([*lines, "", *pairs])
 
 
 def places(found: pd.DataFrame) -> str:
-    """Where the chosen graphs lie, layer by layer, means over the seeds."""
-    lines = ["| data | layer | C | L | C of degrees | L of degrees | in the sweet spot |",
-             f"|{'---|' * 7}"]  # fmt: skip
+    """Where the chosen graphs lie, round by round: means over seeds whose graph is connected."""
+    lines = ["| data | round | C | L | C of degrees | L of degrees | in the sweet spot | apart |",
+             f"|{'---|' * 8}"]  # fmt: skip
     for data, rows in found[found["network"] == "from scratch"].groupby("data", sort=False):
         here, there = (np.array(rows[key].tolist(), dtype=float) for key in ("places", "nulls"))
         inside = np.ones(here.shape[:2], dtype=bool)
         for axis, (low, high) in enumerate(PUBLISHED):
             inside &= (here[..., axis] >= low) & (here[..., axis] <= high)
         for layer in range(here.shape[1]):
-            (C, L), (null_C, null_L) = here[:, layer].mean(0), there[:, layer].mean(0)
-            lines.append(
-                f"| {data} | {layer + 1} | {C:.3f} ± {here[:, layer, 0].std(ddof=1):.3f} "
-                f"| {L:.3f} ± {here[:, layer, 1].std(ddof=1):.3f} | {null_C:.3f} | {null_L:.3f} "
-                f"| {inside[:, layer].sum()} of {len(here)} |"
-            )
+            whole = np.isfinite(here[:, layer, 1])
+            cells = []
+            for places in (here, there):
+                for axis in (0, 1):
+                    finite = places[whole, layer, axis]
+                    finite = finite[np.isfinite(finite)]
+                    spread = f" ± {finite.std(ddof=1):.3f}" if len(finite) > 1 else ""
+                    cells.append(f"{finite.mean():.3f}{spread}" if len(finite) else "")
+            counts = f"{inside[:, layer].sum()} of {len(here)} | {(~whole).sum()}"
+            lines.append(f"| {data} | {layer + 1} | {' | '.join(cells)} | {counts} |")
     return "\n".join(lines)
 
 
@@ -159,6 +185,7 @@ def draw(found: pd.DataFrame) -> Figure:
     for number, (data, rows) in enumerate(chosen.groupby("data", sort=False)):
         for key, mark in (("places", "*"), ("nulls", "x")):
             points = np.array(rows[key].tolist(), dtype=float).reshape(-1, 2)
+            points = points[np.isfinite(points).all(1)]
             label = f"{data}: {'chosen' if key == 'places' else 'with its degrees'}"
             axes.plot(*points.T, mark, color=f"C{number}", label=label)
     axes.set_xlabel("clustering coefficient C")

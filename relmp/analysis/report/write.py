@@ -49,7 +49,7 @@ def analyse(
 
     Args:
         source: A table of results, or the folder of a sweep. Of every run of it in which training
-            changed edges, the paths of its layers are drawn (:func:`plot_topology`).
+            changed or chose edges, the paths of its layers are drawn (:func:`plot_topology`).
         out: Folder to write into; made if it is missing.
         measures: The two columns that span the map.
         error: The column to compare, lower is better.
@@ -120,7 +120,7 @@ def _figures(results: Results, conclusions: Conclusions) -> Iterator[tuple[str, 
 
 
 def _rewired(source: pd.DataFrame | str | Path) -> Iterator[tuple[str, Figure]]:
-    """The paths of the layers of every run of a sweep in which training changed edges."""
+    """The paths of the layers of every run of a sweep in which training changed or chose edges."""
     if isinstance(source, pd.DataFrame):
         return
     for path in sorted(Path(source).glob(f"*/{TOPOLOGY}")):
