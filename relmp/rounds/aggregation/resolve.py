@@ -185,8 +185,8 @@ def _made(
     try:
         return factory(channels, degrees, **arguments)
     except TypeError as error:
-        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-            raise  # from within
+        if arguments or error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # of a text, or from within
         raise ValueError(
             f"An aggregation cannot be made of {factory!r}: {error}; give a class that needs no "
             f"arguments, or a callable (channels, degrees)."
