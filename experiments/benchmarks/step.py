@@ -85,7 +85,8 @@ def _start(checkout: Path, options: Benchmark) -> subprocess.Popen[str]:
 
 
 def _ask_text(side: subprocess.Popen[str], word: str) -> str:
-    assert side.stdin is not None and side.stdout is not None
+    assert side.stdin is not None
+    assert side.stdout is not None
     print(word, file=side.stdin, flush=True)
     return side.stdout.readline().strip()
 

@@ -24,6 +24,7 @@ from relmp.rounds.dynamic.rewire import (
     take_saved_edges,
 )
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution, is_transformed
+from relmp.rounds.execution.watched import sees_messages, sees_sums
 from relmp.rounds.form import Edges, RoundForm, make_edges
 from relmp.rounds.message import LinearMessage, MessageCall, as_message
 from relmp.rounds.names import MessageFactory, make_message
@@ -223,9 +224,8 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
                 f"but was given {list(x.shape)}."
             )
-        if self.fuse and not self._is_watched() and not is_transformed(self.executor):
-            updated = self._updated(x)
-            if updated is not None:
+        if self.fuse and not sees_messages(self) and not is_transformed(self.executor):
+            if (updated := self._updated(x)) is not None:
                 return updated
             out = self.propagate(self.fused_edge_index, x=x)
         else:
@@ -237,26 +237,10 @@ class Round(MessagePassing):  # type: ignore[misc]
 
     def _updated(self, x: Tensor) -> Tensor | None:
         """Round and update in one, where the execution knows how and nobody looks in between."""
-        if self.update_module is None or self.bias is not None or self.executor is None:
+        update, executor = self.update_module, self.executor
+        if update is None or executor is None or self.bias is not None or sees_sums(self):
             return None
-        if (
-            self._propagate_forward_hooks
-            or self._propagate_forward_pre_hooks
-            or self._message_and_aggregate_forward_hooks
-            or self._message_and_aggregate_forward_pre_hooks
-        ):
-            return None
-        return self.executor.updated(self.message_module, x, self.update_module)
-
-    def _is_watched(self) -> bool:
-        """Whether hooks wait for messages or their aggregation, so that they must be passed."""
-        message = self.message_module
-        return any((
-            message._forward_hooks, message._forward_pre_hooks,
-            message._backward_hooks, message._backward_pre_hooks,
-            self._message_forward_hooks, self._message_forward_pre_hooks,
-            self._aggregate_forward_hooks, self._aggregate_forward_pre_hooks,
-        ))  # fmt: skip
+        return executor.updated(self.message_module, x, update)
 
     def _in_chunks(self, x: Tensor) -> Tensor:
         if self.chunk_size is None or x.size(0) <= self.chunk_size:

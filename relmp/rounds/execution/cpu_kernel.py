@@ -54,7 +54,7 @@ class CpuKernelExecution(Execution):
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.cpu.operators import round_forward
-        from relmp.rounds.execution.cpu.vector_operators import vector_round
+        from relmp.rounds.execution.cpu.vectors.operators import vector_round
 
         linear = cast(WeightedMessage, message)
         linear.check_input(x.shape)
@@ -70,7 +70,7 @@ class CpuKernelExecution(Execution):
         return cast(Tensor, round_forward(*numbers, shape)).to(x.dtype)
 
     def updated(self, message: nn.Module, x: Tensor, update: nn.Module) -> Tensor | None:
-        from relmp.rounds.execution.cpu.vector_operators import updated_round
+        from relmp.rounds.execution.cpu.vectors.operators import updated_round
 
         known, linear = known_update(update), cast(WeightedMessage, message)
         weight = linear.weight
@@ -95,7 +95,7 @@ def layer_refusal(form: RoundForm) -> str | None:
 def numba_refusal() -> str | None:
     """Why numba cannot be used, or None."""
     try:
-        for name in ("operators", "vector_operators"):
+        for name in ("operators", "vectors.operators"):
             import_module(f"relmp.rounds.execution.cpu.{name}")
     except (ImportError, RuntimeError) as error:  # the latter: nowhere to keep compiled kernels
         return f"numba cannot be used ({error})"

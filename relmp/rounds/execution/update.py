@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 
@@ -14,10 +14,12 @@ class BatchNormUpdate(NamedTuple):
     Args:
         norm: The batch norm.
         activates: Whether ReLU follows.
+        tensors: Its scale, shift, running mean and running variance.
     """
 
     norm: nn.BatchNorm1d
     activates: bool
+    tensors: tuple[Tensor, ...]
 
 
 def known_update(update: nn.Module | None) -> BatchNormUpdate | None:
@@ -29,11 +31,12 @@ def known_update(update: nn.Module | None) -> BatchNormUpdate | None:
     if len(parts) == 2 and type(parts[1]) is not nn.ReLU:
         return None
     tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    if norm.momentum is None or any(tensor is None for tensor in tensors):
+    found = tuple(tensor for tensor in tensors if tensor is not None)
+    if norm.momentum is None or len(found) < len(tensors):
         return None
     if _has_any_global_hook() or any(_is_hooked(part) for part in (update, *parts)):
         return None
-    return BatchNormUpdate(norm, len(parts) == 2)
+    return BatchNormUpdate(norm, len(parts) == 2, found)
 
 
 def _is_hooked(module: nn.Module | None) -> bool:

@@ -6,7 +6,6 @@ Shapes:
     - **dims**: channels of x and of y, in_dim, out_dim, nodes, edges
 """
 
-
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
@@ -15,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from relmp.rounds.execution.cpu.normalise import differentiate, normalise
 from relmp.rounds.execution.cpu.scratch import scratch
 from relmp.rounds.execution.cpu.threads import share_phases
-from relmp.rounds.execution.cpu.vectors import column_numbers, correlate, multiply
+from relmp.rounds.execution.cpu.vectors.columns import column_numbers
+from relmp.rounds.execution.cpu.vectors.normalise import differentiate, normalise
+from relmp.rounds.execution.cpu.vectors.products import correlate
+from relmp.rounds.execution.cpu.vectors.sums import multiply
 from relmp.rounds.execution.derivatives import register_derivatives
 from relmp.rounds.execution.update import BatchNormUpdate
 
@@ -73,13 +74,12 @@ def updated_round(
 ) -> Tensor | None:
     """The round with the update behind it, while its output is still in columns; None where they
     are to be computed one after the other."""
-    norm = update.norm
-    tensors = (x, w, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    norm, tensors = update.norm, (x, w, *update.tensors)
     if len(x) < 2 or not norm.track_running_stats or _is_looked_at(*tensors):
         return None
-    if any(t.dtype != x.dtype or not t.is_contiguous() for t in tensors[2:]):
+    if any(t.dtype != x.dtype or not t.is_contiguous() for t in update.tensors):
         return None
-    if norm.training:
+    if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     keeps = torch.is_grad_enabled()
     rest = (update, norm.training, keeps)
@@ -92,15 +92,15 @@ class _UpdatedRound(torch.autograd.Function):
         ctx: Any, x: Tensor, w: Tensor, scale: Tensor, shift: Tensor, graph: Tensor, dims: Numbers,
         update: BatchNormUpdate, trains: bool, keeps: bool,
     ) -> Tensor:  # fmt: skip
-        norm, cut = update
+        norm, cut, (*_, mean, variance) = update
         y = _multiply(x, w, graph, dims, 0, is_ready=False, back=False)
         sizes = (y.size(0), y.size(1), _count(y))
         statistics, normal = y.new_empty(2, dims[1]), y.new_empty(sizes[2])
         if keeps:
             ctx.save_for_backward(x, w, scale, shift, graph, normal, statistics)
             ctx.dims, ctx.eps, ctx.how = dims, norm.eps, (trains, cut)
-        tensors = (scale, shift, norm.running_mean, norm.running_var, statistics)
-        parameters = tuple(cast(Tensor, t).data_ptr() for t in tensors)
+        tensors = (scale, shift, mean, variance, statistics)
+        parameters = tuple(tensor.data_ptr() for tensor in tensors)
         how = (float(cast(float, norm.momentum)), float(norm.eps), trains, cut)
         places = (y.data_ptr(), _columns(y, "told"), normal.data_ptr())
         share_phases(normalise, 2, *places, parameters, sizes, *how)

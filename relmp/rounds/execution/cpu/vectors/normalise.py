@@ -15,7 +15,7 @@ from relmp.rounds.execution.cpu.simd import (
     reordered,
     take,
 )
-from relmp.rounds.execution.cpu.vectors import (
+from relmp.rounds.execution.cpu.vectors.columns import (
     BLOCK_VECTORS,
     Columns,
     columns_of,
@@ -183,8 +183,8 @@ def normalise(
     if begin <= 1 < end:
         y = carray(pointer(y_at), (images, channels), y_columns.dtype)
         tasks = squares(y, columns)
-        what = (y, y_columns, columns, True, counters[1:2], share_of(tasks, threads), tasks)
-        on_threads(to_columns, what, team, threads)
+        rest = (counters[1:2], share_of(tasks, threads), tasks)
+        on_threads(to_columns, (y, y_columns, columns, True, *rest), team, threads)
 
 
 @compiled

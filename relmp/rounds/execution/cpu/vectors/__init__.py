@@ -1,0 +1,1 @@
+"""Rounds of vectors on a CPU, with batch norm and ReLU behind them."""
