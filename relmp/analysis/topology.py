@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from torch import nn
 
 from relmp.graphs import RelationalGraph, degree_preserving_rewire
+from relmp.picture import Place, panels
 from relmp.rounds import Round
 from relmp.rounds.messages import ScoredMessage
 from relmp.training.loaded import LoadedRun, load_run
@@ -21,7 +22,9 @@ PUBLISHED = ((0.10, 0.50), (1.82, 2.75))
 NULL_MODELS = 20
 
 
-def plot_topology(run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS) -> Figure:
+def plot_topology(
+    run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS, ax: Place = None
+) -> Figure:
     """Every layer's path through the plane of clustering and path length in training.
 
     A circle is the start, a star the end, a grey rectangle the published sweet spot. A cross is the
@@ -32,6 +35,7 @@ def plot_topology(run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS
     Args:
         run: A run that was trained with ``rewiring=`` or with a scored message, or its folder.
         null_models: How many random graphs stand beside every end; 0 leaves them out.
+        ax: Axes to draw into; a new figure by default.
 
     Raises:
         FileNotFoundError: If the run neither changed nor chose edges.
@@ -48,8 +52,7 @@ def plot_topology(run: LoadedRun | str | Path, *, null_models: int = NULL_MODELS
     if null_models:
         loaded = run if isinstance(run, LoadedRun) else load_run(folder)
         graphs = graphs_in_use(loaded.model)
-    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels(ax, (6.4, 5.0))
     (c_low, c_high), (l_low, l_high) = PUBLISHED
     axes.add_patch(
         Rectangle(

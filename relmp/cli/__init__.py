@@ -8,6 +8,7 @@ command runs, so that help and errors appear at once.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
@@ -105,7 +106,9 @@ def run_recipe(recipe: E, *, quick: E) -> None:
 
 
 def run_reporting_errors(run: Callable[[], object]) -> None:
-    """Call ``run``; print an expected error as one sentence and exit with 2."""
+    """Call ``run``; print an expected error as one sentence and exit with 2, a warning as one."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"relmp: {_on_one_line(str(message))}\n"
     try:
         run()
     except (ValueError, OSError, NotImplementedError, FloatingPointError) as error:
@@ -123,6 +126,8 @@ def run_reporting_errors(run: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("relmp: stopped; the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        warnings.formatwarning = usual
 
 
 def _sentence(error: BaseException) -> str:

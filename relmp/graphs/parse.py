@@ -43,6 +43,8 @@ def parse_graph(
         ValueError: If it is none of these.
     """
     text = text.strip()
+    if not text:
+        raise ValueError("A graph is named by a call, a file, a connectome or a key, not by ''.")
     if (shown := _SHOWN.fullmatch(text)) is not None:
         text = shown["name"]
     name, at, where = text.rpartition("@")

@@ -243,5 +243,6 @@ def check_options(name: str, cls: Builder, options: Mapping[str, Any]) -> None:
     unknown = [key for key in options if key not in accepted]
     if unknown and not takes_any:
         raise ValueError(
-            f"Model '{name}' has no option '{unknown[0]}'; its options are {', '.join(accepted)}."
+            f"Model '{name}' has no option '{unknown[0]}'; its options are "
+            f"{', '.join(accepted) or 'none'}."
         )

@@ -279,9 +279,7 @@ class Round(MessagePassing):  # type: ignore[misc]
         positions = messages.shape[1:-1]
         flat = messages.flatten(1, -2)
         if len(flat):
-            out = self.aggr_module(
-                flat, index=index, ptr=self.ptr, dim_size=self.num_nodes, dim=0
-            )
+            out = self.aggr_module(flat, index=index, ptr=self.ptr, dim_size=self.num_nodes, dim=0)
         else:  # a graph without edges, of which not every aggregation knows
             out = flat.new_zeros(self.num_nodes, *flat.shape[1:])
         if self.aggr not in ("sum", "mean"):  # these give zero to a node that hears nothing

@@ -83,7 +83,7 @@ class Ready:
             if run.data.name in GIVEN:
                 given[run.data.name] = GIVEN[run.data.name]
             elif DATASETS.is_foreign(run.data.name):
-                imported.add(run.data.name)
+                imported.add(run.data.name.partition("(")[0])
             else:
                 modules.add(DATASETS[run.data.name].__module__)
         foreign = {name for name in modules if name.partition(".")[0] != "relmp"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -45,8 +45,8 @@ class LoadedRun:
 
     folder: Path
     config: RunConfig
-    history: pd.DataFrame
-    model: nn.Module
+    history: pd.DataFrame = field(repr=False)
+    model: nn.Module = field(repr=False)
     input_shape: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -179,7 +179,8 @@ def load_run(
     given = {"message": message, "aggr": aggr}
     own = {name: value for name, value in given.items() if value is not None}
     described = replace(config.model, options={**config.model.options, **own})
-    untrusted = [] if isinstance(model, nn.Module) else described.foreign
+    kept = {name: value for name, value in config.model.options.items() if name not in own}
+    untrusted = [] if isinstance(model, nn.Module) else replace(config.model, options=kept).foreign
     untrusted = [name for name in untrusted if model is None or name != described.name]
     if untrusted and not trust:
         raise ValueError(

@@ -327,9 +327,17 @@ def check_fit(model: nn.Module, data: DataSet) -> None:
         classes = predict_scores(model, torch.zeros(1, *data.input_shape, device=device)).size(-1)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
-            f"The model does not take the images of {data.name}, {list(data.input_shape)}: {error}"
+            f"The model does not take the images of {data.name}, {list(data.input_shape)}"
+            f"{_wants(model, data)}: {error}"
         ) from error
     if classes < data.num_classes:
         raise ValueError(
             f"The model has {classes} classes, but {data.name} has {data.num_classes}."
         )
+
+
+def _wants(model: nn.Module, data: DataSet) -> str:
+    first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is None or first.in_channels == data.input_shape[0]:
+        return ""
+    return f", since it wants {first.in_channels} channels (of a data set of other images)"

@@ -85,7 +85,8 @@ def several(track: Track) -> tuple[str | Tracker, ...]:
     Raises:
         ValueError: If one is neither text nor callable.
     """
-    chosen: Sequence[Any] = [track] if isinstance(track, str) or callable(track) else track
+    several_given = isinstance(track, Sequence) and not isinstance(track, str)
+    chosen: list[Any] = [*track] if several_given else [track]  # type: ignore[misc]
     for tracker in chosen:
         if isinstance(tracker, str):
             _ = TRACKERS[tracker]

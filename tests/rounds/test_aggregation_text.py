@@ -98,7 +98,26 @@ def test_a_registered_one_goes_by_its_name(monkeypatch: pytest.MonkeyPatch) -> N
     assert list(foreign_aggregations(f"{HERE}:RMS")) == []
 
 
+def test_what_makes_a_factory_is_text_too() -> None:
+    """relmp.degree_scaled gives what makes an aggregation, and stands for it as text."""
+    arguments = "(aggr=['mean', 'max'], scaler='identity')"
+    layers = [
+        relmp.Round(GRAPH, 16, 16, aggr=aggr, bias=False)
+        for aggr in (f"relmp:degree_scaled{arguments}", f"degree_scaled{arguments}",
+                     relmp.degree_scaled(["mean", "max"], "identity"))
+    ]  # fmt: skip
+    for layer in layers[1:]:
+        layer.load_state_dict(layers[0].state_dict())
+    x = torch.randn(3, 16)
+    for layer in layers[1:]:
+        torch.testing.assert_close(layer(x), layers[0](x))
+
+
 def test_mistakes_are_named() -> None:
+    for call in ("aggr='mean', scaler='amplificatio'", "aggr=['mean'], scaler=['loud']"):
+        with pytest.raises(ValueError, match="there is no scaler '.*', only identity, amplif"):
+            relmp.Round(GRAPH, 16, 16, aggr=f"degree_scaled({call})")
+
     class Local(RMS):
         pass
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchvision.transforms import v2
 
 
@@ -47,3 +47,17 @@ class Odd(Pictures):
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         return torch.zeros(1, 8 + place % 2, 8), 0
+
+
+class Broken(Pictures):
+    """One of its items cannot be read."""
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        if place == 7:
+            raise RuntimeError("disk on fire")
+        return super().__getitem__(place)
+
+
+def loaders() -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """Two loaders."""
+    return DataLoader(Pictures(), batch_size=16), DataLoader(Pictures(50), batch_size=16)

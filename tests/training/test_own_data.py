@@ -152,3 +152,32 @@ def test_small_pictures_are_not_enlarged_without_a_word(tmp_path: Path) -> None:
         load_data("folder", folder=tmp_path)
     with pytest.raises(ValueError, match="crop is for folders"):
         load_data("digits", crop=0.5)
+
+
+def test_data_by_name_take_arguments() -> None:
+    data = load_data(f"{own_data.__name__}:Pictures(count=60)")
+    assert sum(data.size(part) for part in ("train", "test")) == 60
+    with pytest.raises(ValueError, match="has no option 'counts'; its options are count"):
+        load_data(f"{own_data.__name__}:Pictures(counts=60)")
+    table = relmp.run_sweep(
+        "mlp", data=f"{own_data.__name__}:Pictures(count=60)", graphs=[GRAPH], seeds=1, epochs=1,
+        width=16, workers=0,
+    )  # fmt: skip
+    assert len(table) == 2
+
+
+def test_batches_of_loaders_that_are_named_are_not_taken_silently() -> None:
+    with pytest.warns(UserWarning, match="have batches of 16, which a run that names its data"):
+        load_data(f"{own_data.__name__}:loaders")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(own_data.Broken(), r"Item 7 of Broken cannot be read \(RuntimeError: disk on fire\)"),
+     (own_data.Pictures, r"Pictures is a class; give an object of it"),
+     (own_data.Pictures(0), "Pictures holds no images for 'train'"),
+     ((np.full((40, 8, 8), np.nan), np.arange(40) % 2), "hold numbers that are not finite")],
+)  # fmt: skip
+def test_data_that_cannot_be_read(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        relmp.train(model(), data=data, epochs=1)

@@ -15,7 +15,7 @@ import relmp
 from relmp import progress
 from relmp.cli import Train, main
 from relmp.progress import training_progress
-from relmp.training import TensorBoard
+from relmp.training import TensorBoard, tracking
 from relmp.training.folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:tensorboard")
@@ -150,3 +150,8 @@ def test_gpu_memory_is_that_of_its_tensors(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 3 * 2**20)
     assert device.peak_memory(torch.device("cuda")) == 3.0
+
+
+def test_what_is_no_tracker() -> None:
+    with pytest.raises(ValueError, match="A tracker is 'tensorboard', .* but 3 was given"):
+        tracking.several(3)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from relmp.files import write_text
 from relmp.graphs import RelationalGraph
 from relmp.graphs.edges import links
 from relmp.models import RecurrentNetwork, RelationalRNN
+from relmp.picture import Place, panels
 
 MAX_DRAWN = 1000
 """So many nodes are drawn; a picture of more is one blot."""
@@ -81,17 +82,19 @@ def write_states(
     return target
 
 
-def plot_places(graphs: Mapping[str, RelationalGraph | Iterable[RelationalGraph]]) -> Figure:
+def plot_places(
+    graphs: Mapping[str, RelationalGraph | Iterable[RelationalGraph]], *, ax: Place = None
+) -> Figure:
     """Graphs on the map of C and L, a colour for every name.
 
     Args:
         graphs: Graphs by what they are called: a connectome, its null models.
+        ax: Axes to draw into; a new figure by default.
 
     Raises:
         ValueError: If there are none, or none is connected.
     """
-    figure = Figure(figsize=(7.0, 5.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, (axes,) = panels(ax, (7.0, 5.2))
     drawn = 0
     for name, given in graphs.items():
         several = [given] if isinstance(given, RelationalGraph) else list(given)

@@ -28,6 +28,8 @@ class Mean:
     n: int
 
     def __str__(self) -> str:
+        if self.n < 2:
+            return f"{self.mean:.2f} (n = {self.n})"
         return f"{self.mean:.2f} +- {self.deviation:.2f} (n = {self.n})"
 
 
@@ -111,7 +113,8 @@ def comparison_of(results: Results) -> Comparison:
     sparse = results.sparse
     if sparse.empty:
         raise ValueError(
-            "The table holds only the complete graph; train other graphs to compare it with."
+            "The table holds only the complete graph; train other graphs to compare it with, or, "
+            "where their runs failed, train these again (relmp runs retry FOLDER)."
         )
     notes = [*results.notes]
     if results.gaps:

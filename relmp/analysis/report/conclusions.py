@@ -181,6 +181,7 @@ def conclude(
         landmarks: Further graphs to place on the map.
         own: The setting at whose own value each graph is compared ("training.lr").
     """
+    comparison = comparison_of(results)  # first, since it says what is missing
     spot = spot_of(results)
     surface = smooth_surface(results)
     noise = measure_noise(results)
@@ -188,7 +189,7 @@ def conclude(
     nested = tuple(fit for fit in fits if fit is not None)
     matches = (match_controls(results, spot, control) for control in CONTROLS)
     matched = tuple(match for match in matches if match is not None)
-    comparison, regions = comparison_of(results), compare_regions(results, spot)
+    regions = compare_regions(results, spot)
     seeds = [int(seed) for seed in results.block.columns]
     return Conclusions(
         task=results.task,

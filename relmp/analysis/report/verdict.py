@@ -215,7 +215,8 @@ def _numbers(results: Results, comparison: Comparison, regions: Regions | None) 
     def add(what: str, mean: Mean | None, of: str, name: str = "") -> None:
         if mean is not None:
             short = results.short_of(name)
-            rows.append((what, mean.mean, mean.deviation, plural(mean.n, of), short, name))
+            deviation = mean.deviation if mean.n > 1 else float("nan")
+            rows.append((what, mean.mean, deviation, plural(mean.n, of), short, name))
 
     add("complete graph", comparison.complete, "seed")
     add("lowest mean", comparison.lowest[1], "seed", comparison.lowest[0])

@@ -30,6 +30,9 @@ the channels of a message and ``[n]`` in-degrees."""
 AGGREGATIONS: Registry[AggregationFactory] = Registry("aggregation", plugins="relmp.aggregations")
 """Those by name that PyG does not have, or cannot make from the name alone."""
 
+SCALERS = ("identity", "amplification", "attenuation", "linear", "inverse_linear")
+"""Functions of the in-degree that :func:`degree_scaled` knows."""
+
 Aggr: TypeAlias = str | Aggregation | AggregationFactory | Sequence[Any]
 """What ``aggr=`` accepts; a sequence holds any of the others."""
 
@@ -73,8 +76,8 @@ def resolve_aggregation(aggr: Aggr, channels: int, degrees: Tensor | None = None
 
 
 def degree_scaled(
-    aggr: Sequence[Aggr],
-    scaler: Sequence[str],
+    aggr: str | Sequence[Aggr],
+    scaler: str | Sequence[str],
     *,
     mode: str = "proj",
     train_norm: bool = False,
@@ -82,7 +85,7 @@ def degree_scaled(
     """Aggregations times functions of the in-degree, combined: an ``aggr=`` of a round.
 
     Args:
-        aggr: Aggregations, each as of :func:`resolve_aggregation`.
+        aggr: Aggregations, each as of :func:`resolve_aggregation`, or one by name.
         scaler: "identity", "amplification", "attenuation", "linear" or "inverse_linear".
         mode: How all of them are combined; see :class:`CombinedAggregation`.
         train_norm: Whether the mean degrees that the scalers divide by are learned.
@@ -91,8 +94,9 @@ def degree_scaled(
         Corso et al., *Principal Neighbourhood Aggregation for Graph Nets*, NeurIPS 2020.
     """
     return partial(
-        _degree_scaled, aggr=list(aggr), scaler=list(scaler), mode=mode, train_norm=train_norm
-    )
+        _degree_scaled, aggr=_listed(aggr), scaler=_listed(scaler), mode=mode,
+        train_norm=train_norm,
+    )  # fmt: skip
 
 
 @AGGREGATIONS.register("degree_scaled")
@@ -101,15 +105,22 @@ def _degree_scaled(
     channels: int,
     degrees: Tensor,
     *,
-    aggr: Sequence[Aggr],
-    scaler: Sequence[str],
+    aggr: str | Sequence[Aggr],
+    scaler: str | Sequence[str],
     mode: str = "proj",
     train_norm: bool = False,
 ) -> Aggregation:
-    members = [resolve_aggregation(member, channels, degrees) for member in aggr]
+    members = [resolve_aggregation(member, channels, degrees) for member in _listed(aggr)]
+    for name in _listed(scaler):
+        if name not in SCALERS:
+            raise ValueError(f"there is no scaler {name!r}, only {', '.join(SCALERS)}.")
     histogram = torch.bincount(degrees)
-    scaled = DegreeScalerAggregation(members, list(scaler), histogram, train_norm)
+    scaled = DegreeScalerAggregation(members, _listed(scaler), histogram, train_norm)
     return CombinedAggregation(scaled, channels, mode)
+
+
+def _listed(given: Any) -> list[Any]:
+    return [given] if isinstance(given, str) else list(given)
 
 
 @AGGREGATIONS.register("multi")
@@ -176,12 +187,12 @@ def _made(
     while isinstance(made, partial):
         made = made.func
     if isinstance(made, type):
-        try:
-            inspect.signature(factory).bind(**arguments)
-        except TypeError:
-            pass
-        else:
+        if _fits(factory, **arguments):
             return factory(**arguments)
+    elif not _fits(factory, channels, degrees, **arguments) and _fits(factory, **arguments):
+        inner: Any = factory(**arguments)  # makes what makes it, as degree_scaled does
+        if callable(inner) and not isinstance(inner, nn.Module):
+            return _made(inner, channels, degrees)
     try:
         return factory(channels, degrees, **arguments)
     except TypeError as error:
@@ -191,6 +202,14 @@ def _made(
             f"An aggregation cannot be made of {factory!r}: {error}; give a class that needs no "
             f"arguments, or a callable (channels, degrees)."
         ) from error
+
+
+def _fits(factory: Any, *given: Any, **arguments: Any) -> bool:
+    try:
+        inspect.signature(factory).bind(*given, **arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check(module: nn.Module, channels: int) -> None:

@@ -118,6 +118,8 @@ def _images(images: Any) -> Tensor:
         found = torch.from_numpy(np.ascontiguousarray(found))
     if found.dtype != torch.uint8:
         found = found.float()
+        if not bool(torch.isfinite(found).all()):
+            raise ValueError("Some images hold numbers that are not finite.")
     if found.dim() == 4 and channels_last(found.shape[1:]):
         found = found.movedim(-1, 1)
     elif found.dim() == 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,12 @@ def call_loader(loader: Any, name: str, folder: Path, download: bool, held_out: 
             f"Data set '{name}' cannot be made: {error}; it is called without arguments, or with "
             f"folder and download."
         ) from error
+    if batch_size_of(made) is not None:
+        warnings.warn(
+            f"The loaders of '{name}' have batches of {batch_size_of(made)}, which a run that "
+            f"names its data does not take; set batch_size, or give the data sets.",
+            stacklevel=2,
+        )
     found = as_data_set(made, name=name, held_out=held_out)
     return replace(found, name=name) if hasattr(found, "__dataclass_fields__") else found  # type: ignore[type-var]
 
@@ -91,6 +98,8 @@ def batch_size_of(data: Any) -> int | None:
 
 def _parts(data: Any) -> list[Any]:
     """Train, test and validation; None where there is none."""
+    if isinstance(data, type):
+        raise ValueError(f"{data.__name__} is a class; give an object of it, {data.__name__}(...).")
     if isinstance(data, Mapping):
         unknown = [key for key in data if key not in ("train", "test", "validation")]
         if unknown or "train" not in data:
@@ -111,8 +120,8 @@ def _parts(data: Any) -> list[Any]:
     elif _is_torch(data):
         return [data, None, None]
     raise ValueError(
-        f"data is the name of a data set, one of relmp's or PyTorch's, or (images, labels), but "
-        f"is {_shown(data)}."
+        f"data must be the name of a data set, a data set of relmp's or PyTorch's, or arrays "
+        f"(images, labels), but is {_shown(data)}."
     )
 
 

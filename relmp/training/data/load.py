@@ -29,14 +29,19 @@ class _Loaders(OpenRegistry[Loader]):
             return super().__getitem__(name)
         task, arguments = parse_call(name)
         loader = super().__getitem__(task)
-        options = list(inspect.signature(loader).parameters)[2:]
+        parameters = list(inspect.signature(loader).parameters)
+        options = [name for name in parameters if name not in ("folder", "download")]
         if unknown := set(arguments) - set(options):
             raise ValueError(
                 f"Data set '{task}' has no option '{min(unknown)}'; its options are "
                 f"{', '.join(options) or 'none'}."
             )
         bound = partial(loader, **arguments)
-        return update_wrapper(bound, loader)
+        return bound if self.is_foreign(name) else update_wrapper(bound, loader)
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether finding it imports what is not registered; whatever it takes."""
+        return super().is_foreign(name.partition("(")[0])
 
 
 DATASETS: OpenRegistry[Loader] = _Loaders("data set")

@@ -77,6 +77,8 @@ class TorchData:
                 f"The images of {self.name} have several sizes ({sorted(shapes)[:2]}); give the "
                 f"data set a transform that brings them to one."
             )
+        if not all(bool(torch.isfinite(image).all()) for image in some):
+            raise ValueError(f"Some images of {self.name} hold numbers that are not finite.")
         shape = shapes.pop()
         mean, std = (0.0,) * shape[0], (1.0,) * shape[0]
         if some[0].dtype == torch.uint8:
@@ -165,7 +167,7 @@ class _Items(Dataset[Any]):
 
     def __getitem__(self, wanted: _Wanted) -> tuple[Tensor, int]:
         with _seeded(wanted.seed):
-            item = self.parts[wanted.part][wanted.place]
+            item = _item(self.parts[wanted.part], wanted.place, self.name)
         image, label = _pair(item, self.name)
         return as_image(image), int(label)
 
@@ -190,6 +192,9 @@ def torch_data(
     workers = max(getattr(loader, "num_workers", 0) for loader in (train, test, validation))
     given = {"train": train, "test": test, "validation": validation}
     parts = {part: _data_set(data) for part, data in given.items() if data is not None}
+    for part, found in parts.items():
+        if not len(found):  # type: ignore[arg-type]
+            raise ValueError(f"{type(found).__name__} holds no images for '{part}'.")
     labels = {part: labels_of(data) for part, data in parts.items()}
     if test is None:
         held = hold_out(labels["train"].numpy(), held_out)
@@ -220,7 +225,8 @@ def labels_of(data: Any) -> Tensor:
             if listed is not None and len(listed) == len(data):
                 return as_labels(listed)
     name = type(data).__name__
-    return as_labels([_plain(_pair(data[place], name)[1]) for place in range(len(data))])
+    places = range(len(data))
+    return as_labels([_plain(_pair(_item(data, place, name), name)[1]) for place in places])
 
 
 def as_image(image: Any) -> Tensor:
@@ -258,6 +264,15 @@ def _data_set(data: Any) -> Dataset[Any]:
         )
     found: Dataset[Any] = data
     return found
+
+
+def _item(data: Any, place: int, name: str) -> Any:
+    try:
+        return data[place]
+    except Exception as error:
+        raise ValueError(
+            f"Item {place} of {name} cannot be read ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _pair(item: Any, name: str) -> tuple[Any, Any]:
