@@ -13,7 +13,7 @@ Digits and 10,000 images of Fashion-MNIST, 5 seeds, settings alike for all and t
 
     python experiments/recipes/hidden_fold.py --data-folder FOLDER_OF_THE_IDX_FILES
 
-One thread, about 25 CPU minutes. A run that is done is not done again. Writes `runs/hidden-fold/`:
+One thread, about 20 CPU minutes. A run that is done is not done again. Writes `runs/hidden-fold/`:
 runs.jsonl, summary.md, map.png.
 """
 

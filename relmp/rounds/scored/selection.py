@@ -142,7 +142,7 @@ class Selection(nn.Module):
         """Draw the signs of F.
 
         Args:
-            seed: Of the model, below :data:`SEEDS`.
+            seed: Of the model, below 2^32.
             stream: Number of the layer, so that no two have the same signs.
         """
         self.key.copy_(torch.tensor([seed, stream]))

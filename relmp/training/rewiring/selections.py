@@ -67,11 +67,8 @@ class Selections:
             epoch: Epochs done.
             step: Steps of the optimiser.
         """
-        if not self.layers:
-            return
-        records = self._records(epoch, step)
         if self.folder is not None:
-            append_topology(self.folder, records)
+            append_topology(self.folder, self._records(epoch, step))
 
     def _records(self, epoch: int, step: int) -> list[Topology]:
         return [self._record(name, epoch, step) for name in self.layers]
