@@ -28,9 +28,11 @@ PAGES = {
     "SECURITY.md": "design/trust",
     "experiments/README.md": "studies/index",
     "experiments/benchmarks/gpu.md": "studies/gpu",
+    "experiments/benchmarks/population.md": "studies/population",
     "experiments/benchmarks/recurrent.md": "studies/recurrent",
     "experiments/benchmarks/rewiring.md": "studies/rewiring_speed",
     "experiments/benchmarks/rounds.md": "studies/rounds",
+    "experiments/benchmarks/step.md": "studies/step",
     "experiments/benchmarks/training.md": "studies/training",
 }
 """Files that are read on the site on another page."""

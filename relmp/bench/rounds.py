@@ -67,6 +67,7 @@ class Shape:
 
 SHAPES = (
     Shape("MLP, 512", 512, 128),
+    Shape("MLP, 128", 128, 128),
     Shape("ResNet-34 at 64, stage 1", 64, 64, 16),
     Shape("ResNet-34 at 64, stage 2", 128, 64, 8),
     Shape("ResNet-34 at 64, stage 3", 256, 64, 4),
@@ -77,7 +78,7 @@ SHAPES = (
     Shape("CNN at 32, stage 3", 256, 64, 8),
     Shape("ResNet-50 at 64, stage 2, 1x1", 512, 64, 8, 1),
 )
-QUICK_SHAPES = (SHAPES[0], SHAPES[2])
+QUICK_SHAPES = (SHAPES[0], SHAPES[3])
 DENSITIES = (0.11, 0.17, 0.30, 0.48, 1.0)
 QUICK_DENSITIES = (0.11, 0.30, 1.0)
 

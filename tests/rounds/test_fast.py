@@ -201,6 +201,16 @@ def test_the_operators_are_well_formed() -> None:
     torch.library.opcheck(round_forward, (x, weight, table, layer.executor.dims, geometry))
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_the_operators_of_vectors_are_well_formed() -> None:
+    from relmp.rounds.execution.cpu.vectors.operators import round_forward
+
+    layer = RelationalLinear(ASYMMETRIC, 7, 6, execution="cpu_kernel")
+    x, weight = torch.randn(3, 7), layer.weight.detach().clone()
+    rest = (layer.executor.table, layer.executor.dims)
+    torch.library.opcheck(round_forward, (x.requires_grad_(), weight.requires_grad_(), *rest))
+
+
 @pytest.mark.parametrize("form", ["linear", "convolution"])
 def test_under_autocast(form: str) -> None:
     if form == "linear":
