@@ -127,7 +127,9 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     words = draw(st.sampled_from(sorted(COMMANDS)))
     given: dict[str, list[str]] = {}
     known = list(options(COMMANDS[words]))
-    for name, is_flag in draw(st.lists(st.sampled_from(known), max_size=4) if known else st.just([])):
+    for name, is_flag in draw(
+        st.lists(st.sampled_from(known), max_size=4) if known else st.just([])
+    ):
         short = name.rpartition(".")[2]
         if short in POSITIONAL.get(words, []):
             continue
@@ -175,7 +177,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         relmp.save_graph(GRAPH, folder / name)
     (folder / "plan.toml").write_text(
         'graphs = ["complete(n=8)"]\nseeds = 1\nepochs = 1\nwidth = 16\ntrain_size = 40\n'
-        "batch_size = 16\nworkers = 0\n[axes]\n\"training.lr\" = [0.1]\n"
+        'batch_size = 16\nworkers = 0\n[axes]\n"training.lr" = [0.1]\n'
     )
     (folder / "plan.py").write_text("plan = []\n")
     return folder

@@ -137,9 +137,7 @@ def test_going_on(
 
 
 @fuzzed(300, st.sampled_from(RUN_FILES), damage())
-def test_loading(
-    finished: Path, place: Path, name: str, damaged: Callable[[bytes], bytes]
-) -> None:
+def test_loading(finished: Path, place: Path, name: str, damaged: Callable[[bytes], bytes]) -> None:
     folder = copied(finished, place)
     path = hurt(folder, name, 1, damaged)
     images = torch.arange(3 * 64).view(3, 1, 8, 8) % 17
