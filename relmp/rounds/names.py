@@ -19,8 +19,8 @@ MESSAGES: Registry[MessageFactory] = Registry("message", plugins="relmp.messages
 
 
 _NO_MESSAGE = (
-    "message= takes a class, or a callable (num_edges, in_dim, out_dim) that makes a module, but was "
-    "given {}; give the class itself."
+    "message= takes a class, or a callable (num_edges, in_dim, out_dim) that makes a module, but "
+    "was given {}; give the class itself."
 )
 
 

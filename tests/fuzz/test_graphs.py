@@ -28,7 +28,8 @@ MOST_SECONDS = 20.0
 VALUES = st.one_of(
     st.integers(-3, 40), st.integers(-3, 40), st.floats(-1, 2), st.floats(), st.integers(),
     st.booleans(), st.none(), st.text(max_size=3), st.sampled_from(["[1]", "(2,)", "{}", "{3}"]),
-    st.sampled_from(["n", "-", "1j", "b'a'", "'a' 'b'", "1_0", "0x8", "1e400", "--4", "8if 1else 2"]),
+    st.sampled_from(["n", "-", "1j", "b'a'", "'a' 'b'", "1_0", "0x8", "1e400", "--4",
+    "8if 1else 2"]),
 )  # fmt: skip
 
 
@@ -86,7 +87,8 @@ ARRAYS = st.builds(
 
 
 @fuzzed(3000, st.sampled_from(sorted(GENERATORS)), st.dictionaries(
-    st.sampled_from(["n", "k", "p", "d", "m", "seed", "tries", "name", "radius", "levels"]), ANY))  # fmt: skip
+    st.sampled_from(["n", "k", "p", "d", "m", "seed", "tries", "name", "radius", "levels"]),
+    ANY))  # fmt: skip
 def test_any_arguments(name: str, arguments: dict[str, Any]) -> None:
     if isinstance(arguments.get("n"), int) and name == "lps":
         arguments["n"] = 3

@@ -136,7 +136,8 @@ ANY = st.one_of(
 
 
 @fuzzed(500, deaf_graphs() | ANY, ANY, ANY, st.dictionaries(st.sampled_from(
-    ["bias", "execution", "chunk_size", "aggr", "message", "update"]), ANY, max_size=2))  # fmt: skip
+    ["bias", "execution", "chunk_size", "aggr", "message", "update"]), ANY,
+    max_size=2))  # fmt: skip
 def test_any_arguments(graph: Any, ins: Any, outs: Any, more: dict[str, Any]) -> None:
     with refused_in_a_sentence():
         layer = Round(graph, ins, outs, **more)

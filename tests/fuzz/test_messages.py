@@ -72,8 +72,10 @@ ARGUMENTS = {
     "low_rank": st.fixed_dictionaries({"rank": st.integers(-1, 4)}),
     "mlp": st.fixed_dictionaries({}, optional={"hidden": st.integers(-1, 5) | st.none()}),
     "attention": st.fixed_dictionaries({}, optional={"negative_slope": st.floats(-1, 1)}),
-    "frozen": st.fixed_dictionaries({}, optional={"values": st.sampled_from(["sign", "normal", "a"])}),
-    "class_shared": st.fixed_dictionaries({"num_classes": st.integers(0, 4)}, optional={"column": st.integers(-2, 2)}),
+    "frozen": st.fixed_dictionaries({}, optional={"values": st.sampled_from(["sign", "normal",
+    "a"])}),
+    "class_shared": st.fixed_dictionaries({"num_classes": st.integers(0, 4)},
+    optional={"column": st.integers(-2, 2)}),
     "edge_attr": st.fixed_dictionaries({}, optional={"attr_dim": st.integers(0, 2)}),
 }  # fmt: skip
 
@@ -103,7 +105,8 @@ def aggregations(draw: st.DrawFn, deep: bool = True) -> Any:
         "powermean": {"p": draw(st.sampled_from([1.0, 2.0, 3.0])), "learn": draw(st.booleans())},
         "quantile": {"q": draw(st.floats(-0.1, 1.1))},
         "degree_scaled": {"aggr": ["sum", "max"], "scaler": draw(st.lists(st.sampled_from(
-            ["identity", "amplification", "attenuation", "linear", "inverse_linear"]), min_size=1, max_size=2))},
+            ["identity", "amplification", "attenuation", "linear", "inverse_linear"]),
+            min_size=1, max_size=2))},
     }.get(name, {})  # fmt: skip
     return f"{name}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})" if arguments else name
 

@@ -1,6 +1,8 @@
-"""Training, sweeps, shards, rewiring, analysis and exports are struck by signals at random moments,
-meet full and read-only disks and the end of memory; what they leave in the end is, as tables bit for
-bit, what an undisturbed one leaves."""
+"""Training, sweeps, rewiring, analysis and exports are struck by signals at random moments, and
+meet
+full and read-only disks and the end of memory; what they leave in the end is,
+as tables bit for bit,
+what an undisturbed one leaves."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from relmp.checks import check_whole
 from relmp.models.architecture import Widths
-from relmp.rounds.channels import MAX_CHANNELS
 from relmp.models.own.build import Builder
+from relmp.rounds.channels import MAX_CHANNELS
 
 WHOLE, MULTIPLIERS = ("width", "width_per_group"), ("width_mult", "channel_multiplier")
 """Options that are taken for a model's width: channels, or a factor of them."""
