@@ -2,6 +2,9 @@
 # make control    the same from scaled initial weights: what the answer rests on
 # make test       the tests
 # make test-all   also the slow ones
+# make fuzz       anything at all as input, always the same; RELMP_FUZZ=20 tries 20 times as much,
+#                 RELMP_FUZZ_SEED=7 something else
+# make kills      processes are killed and disks fill up; RELMP_KILLS=1000 for as many signals
 # make lint       style and types
 # make docs       the site in docs/_build/html, lessons run with small numbers (LESSON=full: as in class)
 # make wheel      dist/relmp-*.whl
@@ -27,7 +30,7 @@ DOCS_PINS := $(VENV)/.docs-$(shell cksum < requirements-docs.txt | cut -d' ' -f1
 LESSON ?= quick
 SITE := docs/_build/html
 
-.PHONY: sweep control test test-slow test-all lint docs wheel environment
+.PHONY: sweep control test test-slow test-all fuzz kills lint docs wheel environment
 
 sweep: environment
 	$(RUN) experiments/recipes/quick.py
@@ -36,12 +39,18 @@ control: environment
 	$(RUN) experiments/recipes/quick.py --control
 
 test: environment
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow and not fuzz and not kills"
 
 test-slow: environment $(DOCS_PINS)
 	$(RUN) -m pytest -m slow
 
-test-all: test test-slow
+test-all: test test-slow fuzz kills
+
+fuzz: environment
+	$(RUN) -m pytest -m fuzz tests/fuzz
+
+kills: environment
+	$(RUN) -m pytest -m kills tests/kills
 
 lint: environment
 	$(BIN)/ruff format --check .

@@ -186,12 +186,15 @@ def _read(path: Path) -> str | None:
 def _write_new(path: Path, text: str) -> None:
     """Write a file, whole; ``FileExistsError`` where there is one."""
     part = path.with_name(f".{CLAIM}.{secrets.token_hex(8)}.part")
-    part.write_text(text, encoding="utf-8")
     try:
+        part.write_text(text, encoding="utf-8")
         os.link(part, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
+    except OSError:
+        if not part.exists() or part.stat().st_size < len(text):
+            raise  # a full disk
+        # a file system without hard links
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     finally:

@@ -7,7 +7,17 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import tyro
 
@@ -126,9 +136,19 @@ class Sweep(TrainingOptions):
                     f"'{self.plan}' holds '{name}', which is no option of a sweep."
                     f"{did_you_mean(name, known)}"
                 )
+        for table in ("loop", AXES):
+            if not isinstance(values.get(table, {}), dict):
+                raise ValueError(
+                    f"'{self.plan}' holds {table} as a value; write a table [{table}]."
+                )
         if "loop" in values:
             values["loop"] = _filled(self.loop, values["loop"], f"'{self.plan}', [loop]")
-        values["graphs"] = tuple(values.get("graphs", ()))
+        for axis, several in values.get(AXES, {}).items():
+            if not isinstance(several, list) or axis == "seed":
+                raise ValueError(
+                    f"'{self.plan}', [axes] holds {axis} = {several!r}; give a list of values "
+                    f"([0.1, 0.03]), and the number of seeds as seeds = 5."
+                )
         return replace(_filled(self, values, f"'{self.plan}'"), plan=None)
 
     def runs(self) -> list[RunConfig]:
@@ -246,13 +266,47 @@ def _filled(given: Any, values: Mapping[str, Any], where: str) -> Any:
     names = {item.name: item for item in fields(given)}
     unknown = [name for name in values if name not in names]
     if unknown:
-        raise ValueError(f"{where} holds '{unknown[0]}'.{did_you_mean(unknown[0], names)}")
-    changed = {}
+        raise ValueError(
+            f"{where} holds '{unknown[0]}', which is no setting.{did_you_mean(unknown[0], names)}"
+        )
+    hints, changed = get_type_hints(type(given)), {}
     for name, value in values.items():
         item = names[name]
+        if get_origin(hints[name]) is tuple and not isinstance(value, list):
+            value = [value]  # one is plainly meant
+        if not _fits(value, hints[name]):
+            raise ValueError(
+                f"{where} holds {name} = {value!r}, which must be {_in_words(hints[name])}."
+            )
         usual = item.default if item.default is not MISSING else None
         if item.default_factory is not MISSING:
             usual = item.default_factory()
         if getattr(given, name) == usual:
-            changed[name] = value
+            changed[name] = tuple(value) if isinstance(value, list) else value
     return replace(given, **changed)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a TOML file is of the type of a field."""
+    kind, of = get_origin(hint), get_args(hint)
+    if kind in (Union, UnionType):
+        return any(_fits(value, one) for one in of)
+    if kind is Literal:
+        return value in of
+    if kind is tuple:
+        return isinstance(value, list | tuple) and all(_fits(one, of[0]) for one in value)
+    if hint is float:
+        hint = int | float
+    is_flag = isinstance(value, bool)
+    return isinstance(value, kind or hint) and (is_flag == (hint is bool))
+
+
+def _in_words(hint: Any) -> str:
+    """What a field takes, for people who write TOML."""
+    of = [one for one in get_args(hint) if one not in (type(None), ...)]
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, of))}"
+    if get_origin(hint) is tuple:
+        return f"a list, each {_in_words(of[0])}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return " or ".join(words.get(one, str(one)) for one in of or [hint])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from relmp.checks import did_you_mean
+from relmp.files import read_json
 from relmp.graphs.connectome import CONNECTOMES, load_connectome
 from relmp.graphs.files import load_graph
 from relmp.graphs.generators import GENERATORS
@@ -127,7 +127,10 @@ def _number(value: Any) -> str:
 
 
 def _in_folder(text: str, folder: Path) -> RelationalGraph:
-    graphs = {graph["key"]: graph for graph in _stored(folder)}
+    stored = list(_stored(folder))
+    if not all(isinstance(graph, dict) and "key" in graph and "name" in graph for graph in stored):
+        raise ValueError(f"The files in '{folder}' are damaged: a graph has no key or name.")
+    graphs = {graph["key"]: graph for graph in stored}
     if not graphs:
         raise ValueError(f"'{folder}' holds no graphs; name the folder of a sweep or a run.")
     names = [str(graph["name"] or key) for key, graph in graphs.items()]
@@ -147,9 +150,14 @@ def _stored(folder: Path) -> Iterator[dict[str, Any]]:
     """The graphs in a folder of runs as they are written there."""
     plan = folder / "plan.json"
     if plan.exists():
-        yield from json.loads(plan.read_text(encoding="utf-8"))["graphs"].values()
+        graphs = read_json(plan).get("graphs")
+        if not isinstance(graphs, dict):
+            raise ValueError(f"'{plan}' is damaged: it lists no graphs.")
+        yield from graphs.values()
         return
     for path in sorted([*folder.glob("config.json"), *folder.glob("*/config.json")]):
-        graph = json.loads(path.read_text(encoding="utf-8")).get("model", {}).get("graph")
-        if graph is not None:
-            yield graph
+        model = read_json(path).get("model")
+        if not isinstance(model, dict):
+            raise ValueError(f"'{path}' is damaged: it describes no model.")
+        if model.get("graph") is not None:
+            yield model["graph"]

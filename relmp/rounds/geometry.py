@@ -75,6 +75,9 @@ class Images:
                 f"{list(x.shape)}; for vectors leave kernel_size away."
             )
         num_edges, images = x.shape[:2]
+        if num_edges == 0:  # there is no convolution of no groups: the shape of one, without it
+            one = self.each(x.new_zeros(1, *x.shape[1:]), weight.new_zeros(1, *weight.shape[1:]))
+            return one[:0] + x.sum() + weight.sum()
         groups = x.transpose(0, 1).flatten(1, 2)
         out = self._convolve(groups, weight.flatten(0, 1), groups=num_edges)
         return out.view(images, num_edges, weight.size(1), *out.shape[2:]).transpose(0, 1)

@@ -18,6 +18,12 @@ MessageFactory: TypeAlias = Callable[..., nn.Module]
 MESSAGES: Registry[MessageFactory] = Registry("message", plugins="relmp.messages")
 
 
+_NO_MESSAGE = (
+    "message= takes a class, or a callable (num_edges, in_dim, out_dim) that makes a module, but "
+    "was given {}; give the class itself."
+)
+
+
 def message_names() -> list[str]:
     """The names that ``message=`` accepts, those of plug-ins included."""
     return MESSAGES.names()
@@ -34,6 +40,8 @@ def resolve_message(message: str | MessageFactory) -> MessageFactory:
         ValueError: If there is no such message.
     """
     if not isinstance(message, str):
+        if not callable(message):
+            raise ValueError(_NO_MESSAGE.format(repr(message)))
         return message
     factory, arguments = MESSAGES.find(message)
     if not callable(factory):
@@ -82,10 +90,7 @@ def make_message(message: str | MessageFactory, sizes: tuple[int, int, int]) -> 
     """
     factory = resolve_message(message)
     if isinstance(factory, nn.Module) or not callable(factory):
-        raise ValueError(
-            f"message= takes a class, or a callable (num_edges, in_dim, out_dim) that makes a "
-            f"module, but was given {_named(factory)}; give the class itself."
-        )
+        raise ValueError(_NO_MESSAGE.format(_named(factory)))
     try:
         made = factory(*sizes)
     except TypeError as error:

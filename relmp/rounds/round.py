@@ -281,10 +281,10 @@ class Round(MessagePassing):  # type: ignore[misc]
         if len(flat):
             out = self.aggr_module(flat, index=index, ptr=self.ptr, dim_size=self.num_nodes, dim=0)
         else:  # a graph without edges, of which not every aggregation knows
-            out = flat.new_zeros(self.num_nodes, *flat.shape[1:])
+            out = flat.sum(0, keepdim=True).expand(self.num_nodes, -1, -1)
         if self.aggr not in ("sum", "mean"):  # these give zero to a node that hears nothing
             out = torch.where(self.ptr.diff().view(-1, 1, 1) > 0, out, out.new_zeros(()))
-        out = out.view(out.size(0), *positions, out.size(-1))
+        out = out.reshape(out.size(0), *positions, out.size(-1))
         out = out.movedim(0, -2).flatten(-2)
         if not self.out_partition.is_even:
             out = out.index_select(-1, self.out_slots)

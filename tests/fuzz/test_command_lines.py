@@ -29,11 +29,13 @@ GRAPH = create_graph("ws_flex", n=8, k=3, p=0.2, seed=1)
 NAMES = ["run", "sweep", "pictures", "g.csv", "g.npy", "g.graphml", "plan.toml", "plan.py", "a.png"]
 GRAPHS = [
     "complete(n=4)", "ws_flex(n=8,k=3,p=.1,seed=1)", "star(n=5)", "none", "g.csv", "g.npy", "cat",
-    "path(n=3)", "complete(n=0)", "complete(n=1000000)", "ring_lattice", GRAPH.key, "complete@sweep",
+    "path(n=3)", "complete(n=0)", "complete(n=1000000)", "ring_lattice", GRAPH.key,
+    "complete@sweep",
     f"{GRAPH.key}@run", "k=3@sweep", "sweep", "run", "plan.toml", "erdos_renyi(n=6,p=2)",
 ]  # fmt: skip
 ODD = [
-    "", " ", "-1", "0", "1", "2", "3", "0.5", "-0.0", "1e309", "nan", "inf", "-inf", "1e-300", "1_0",
+    "", " ", "-1", "0", "1", "2", "3", "0.5", "-0.0", "1e309", "nan", "inf", "-inf", "1e-300",
+    "1_0",
     "99999999999999999999", "0x10", "None", "True", "false", "[1, 2]", "{}", "a b", "é", "a\nb",
     "\udcff", "\x00", "../x", "/proc/none", "/dev/null", "a" * 300, "-", "--", "-x", "--help", "=",
     "clustering", "path_length", "test_error", "train_error", "seed", "graph", "epoch", "run=1",
@@ -44,35 +46,46 @@ WHOLE = ["-1", "0", "1", "2", "8", "1.5", "nan", "a", ""]
 OF_OPTION: dict[str, list[str]] = {
     "graph": GRAPHS, "graphs": GRAPHS, "landmarks": GRAPHS, "name": GRAPHS, "names": GRAPHS,
     "folder": NAMES, "source": [*NAMES, "published"], "plan": [*NAMES, "sweep/plan.json"],
-    "images": NAMES, "init_from": [*NAMES, "@", "a@b", f"{'0' * 16}@run"], "out": ["o", "sweep", "run",
+    "images": NAMES, "init_from": [*NAMES, "@", "a@b", f"{'0' * 16}@run"], "out": ["o", "sweep",
+    "run",
     "a.png", "o.png", "o.csv", "o/p/q", "o.parquet", "o.npy", "g.csv"], "root": NAMES,
     "data_folder": NAMES, "csv": ["o.csv", *NAMES],
     "model": ["mlp", "small_cnn", "resnet", "torchvision:none", "timm:none", "torch.nn:Linear",
               "json:loads", "torch.nn:ReLU", "builtins:int", "none.such:Name", "os:system"],
     "data": ["digits", "mnist1d", "folder", "mnist", "cifar10", "json:loads", "builtins:int",
              "builtins:dict", "none.such:Name", "sweep"],
-    "message": ["linear", "gated", "low_rank(rank=2)", "low_rank(rank=0)", "low_rank(rank=2,rank=3)",
-                "mlp(hidden=None)", "attention(heads=2)", "scalar", "shared", "low_rank(**{'rank':1})",
-                "frozen", "edge_attr", "class_shared", "basis(bases=2)", "conv2d", "low_rank(rank='a')",
+    "message": ["linear", "gated", "low_rank(rank=2)", "low_rank(rank=0)",
+    "low_rank(rank=2,rank=3)",
+                "mlp(hidden=None)", "attention(heads=2)", "scalar", "shared",
+                "low_rank(**{'rank':1})",
+                "frozen", "edge_attr", "class_shared", "basis(bases=2)", "conv2d",
+                "low_rank(rank='a')",
                 "linear(1)", "scored(keep=0.3)"],
     "aggr": ["sum", "max", "softmax(learn=True)", "softmax(t='a')", "median", "powermean(p=0)",
              "['sum', 'max']", "std", "multi", "degree_scaler", "lstm", "quantile(q=2)", "none"],
     "execution": ["auto", "message_passing", "dense", "gathered", "cpu_kernel", "gpu_kernel"],
-    "rewiring": ["rigl", "rigl(every=1)", "set(every=0)", "static", "rigl(fraction=2)", "rigl(every='a')",
+    "rewiring": ["rigl", "rigl(every=1)", "set(every=0)", "static", "rigl(fraction=2)",
+    "rigl(every='a')",
                  "set(granularity='weight',density=0.5)", "rigl(density=[1])", "rigl(dense=3)",
-                 "set(granularity='weight',density={'a': 1})", "rigl(every=1,every=2)", "set(new=[])"],
+                 "set(granularity='weight',density={'a': 1})", "rigl(every=1,every=2)",
+                 "set(new=[])"],
     "device": ["cpu", "cuda", "meta", "cuda:9", "mps", "cpu:7", "vulkan", "cpu:-1"],
     "track": ["tensorboard", "json:loads", "os:system", "builtins:int", "none.such:Name"],
     "shard": ["1/1", "1/2", "0/2", "3/2", "a/b", "1/", "/", "-1/2", "1/99999999999", "٣/٣"],
-    "epochs": ["1", "0", "-1", "1.5", "a"], "width": ["16", "9", "8", "7", "0", "-1", "a", "1048577"],
-    "workers": ["0", "-1", "-5", "a", "1.5"], "seeds": ["1", "0", "-1", "a"], "size": ["2", "0", "-1"],
-    "nodes": ["8", "16", "0", "-1", "2"], "n": ["4", "5", "1", "0", "-1"], "retries": ["0", "1", "-1"],
+    "epochs": ["1", "0", "-1", "1.5", "a"], "width": ["16", "9", "8", "7", "0", "-1", "a",
+    "1048577"],
+    "workers": ["0", "-1", "-5", "a", "1.5"], "seeds": ["1", "0", "-1", "a"], "size": ["2", "0",
+    "-1"],
+    "nodes": ["8", "16", "0", "-1", "2"], "n": ["4", "5", "1", "0", "-1"], "retries": ["0", "1",
+    "-1"],
     "batch_size": WHOLE, "train_size": ["40", "0.1", "0", "1", "-1", "1e9", "nan", "inf"],
     "validation": ["0.2", "1", "0.999", "1e-9", "nan"], "image_size": ["8", "0", "-1", "1"],
     "repeats": ["0", "-1"], "threads": ["1", "0", "-1", "99999999999999999999"],
-    "engine": ["local"], "to": ["torchvision", "a"], "measures": ["clustering", "path_length", "density",
+    "engine": ["local"], "to": ["torchvision", "a"], "measures": ["clustering", "path_length",
+    "density",
     "a", "", "num_nodes", "spectral_gap"], "views": ["circular", "spring", "matrix", "plane", "a"],
-    "lr": ["0.1", "0", "-1", "nan", "inf", "1e308", "a"], "held_out": ["0.2", "0", "0.99", "1", "nan"],
+    "lr": ["0.1", "0", "-1", "nan", "inf", "1e308", "a"], "held_out": ["0.2", "0", "0.99", "1",
+    "nan"],
     "steps": ["0.5", "0", "1", "nan"], "clip_norm": ["1", "0", "inf", "nan"], "shapes": ["none"],
 }  # fmt: skip
 NEVER = {"download", "all", "compile", "literal", "tune", "open"}
@@ -89,7 +102,8 @@ ALWAYS = {
 }  # fmt: skip
 """What keeps a command to a moment, unless the same option is drawn."""
 POSITIONAL = {
-    "train": ["graph"], "predict": ["folder", "images"], "export": ["folder"], "analyse": ["source"],
+    "train": ["graph"], "predict": ["folder", "images"], "export": ["folder"],
+    "analyse": ["source"],
     "runs status": ["folder"], "runs retry": ["folder"], "runs clean": ["folder"],
     "graphs show": ["name"], "graphs draw": ["name"], "graphs measure": ["names"],
     "playground": ["graphs"],
@@ -127,7 +141,9 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     words = draw(st.sampled_from(sorted(COMMANDS)))
     given: dict[str, list[str]] = {}
     known = list(options(COMMANDS[words]))
-    for name, is_flag in draw(st.lists(st.sampled_from(known), max_size=4) if known else st.just([])):
+    for name, is_flag in draw(
+        st.lists(st.sampled_from(known), max_size=4) if known else st.just([])
+    ):
         short = name.rpartition(".")[2]
         if short in POSITIONAL.get(words, []):
             continue
@@ -154,7 +170,8 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return arguments
 
 
-TAME = {"epochs", "width", "workers", "seeds", "size", "nodes", "n", "image_size", "repeats", "model",
+TAME = {"epochs", "width", "workers", "seeds", "size", "nodes", "n", "image_size", "repeats",
+"model",
         "data", "to", "engine", "retries", "shapes"}  # fmt: skip
 """Options whose value decides how long a command takes."""
 
@@ -175,7 +192,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         relmp.save_graph(GRAPH, folder / name)
     (folder / "plan.toml").write_text(
         'graphs = ["complete(n=8)"]\nseeds = 1\nepochs = 1\nwidth = 16\ntrain_size = 40\n'
-        "batch_size = 16\nworkers = 0\n[axes]\n\"training.lr\" = [0.1]\n"
+        'batch_size = 16\nworkers = 0\n[axes]\n"training.lr" = [0.1]\n'
     )
     (folder / "plan.py").write_text("plan = []\n")
     return folder

@@ -1,7 +1,7 @@
 """Damaged folders: right values or one sentence, never a silent wrong value, never a lost record.
 
-A finished sweep, a rewired run and their files; bytes are flipped, cut off, left out, put in. What a
-table then says is what it said before, row by row; a row that is missing was named.
+Of a finished sweep of rewired runs bytes are flipped, cut off, left out, put in. What a table then
+says is what it said before, row by row; a row that is missing was named.
 """
 
 from __future__ import annotations
@@ -137,9 +137,7 @@ def test_going_on(
 
 
 @fuzzed(300, st.sampled_from(RUN_FILES), damage())
-def test_loading(
-    finished: Path, place: Path, name: str, damaged: Callable[[bytes], bytes]
-) -> None:
+def test_loading(finished: Path, place: Path, name: str, damaged: Callable[[bytes], bytes]) -> None:
     folder = copied(finished, place)
     path = hurt(folder, name, 1, damaged)
     images = torch.arange(3 * 64).view(3, 1, 8, 8) % 17
@@ -210,7 +208,8 @@ def test_images(
     def work() -> Any:
         data = relmp.load_data("folder", folder=folder, image_size=8)
         return relmp.train(
-            relmp.create_model("mlp", in_features=math.prod(data.input_shape), num_classes=3, width=8),
+            relmp.create_model("mlp", in_features=math.prod(data.input_shape), num_classes=3,
+            width=8),
             data, epochs=1, batch_size=4,
         )  # fmt: skip
 

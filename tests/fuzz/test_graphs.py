@@ -28,7 +28,8 @@ MOST_SECONDS = 20.0
 VALUES = st.one_of(
     st.integers(-3, 40), st.integers(-3, 40), st.floats(-1, 2), st.floats(), st.integers(),
     st.booleans(), st.none(), st.text(max_size=3), st.sampled_from(["[1]", "(2,)", "{}", "{3}"]),
-    st.sampled_from(["n", "-", "1j", "b'a'", "'a' 'b'", "1_0", "0x8", "1e400", "--4", "8if 1else 2"]),
+    st.sampled_from(["n", "-", "1j", "b'a'", "'a' 'b'", "1_0", "0x8", "1e400", "--4",
+    "8if 1else 2"]),
 )  # fmt: skip
 
 
@@ -42,7 +43,9 @@ def calls(draw: st.DrawFn) -> str:
     for key in draw(st.lists(st.sampled_from(sorted(arguments)), unique=True)):
         value = draw(VALUES)
         arguments[key] = value if isinstance(value, str) else repr(value)
-    for key in draw(st.lists(st.sampled_from(["tries", "seed", "n", "name", "p", "x"]), max_size=1)):
+    for key in draw(
+        st.lists(st.sampled_from(["tries", "seed", "n", "name", "p", "x"]), max_size=1)
+    ):
         arguments[key] = repr(draw(st.integers(-1, 5)))
     items = draw(st.permutations(sorted(arguments.items())))
     return f"{name}({', '.join(f'{key}={value}' for key, value in items)})"
@@ -60,7 +63,9 @@ def test_any_call(text: str) -> None:
     assert time.monotonic() - began < MOST_SECONDS
 
 
-@fuzzed(2000, st.text(max_size=40) | changed_text(st.sampled_from([*EXAMPLES, "cat", "k=3@x", "a.csv"])))
+@fuzzed(
+    2000, st.text(max_size=40) | changed_text(st.sampled_from([*EXAMPLES, "cat", "k=3@x", "a.csv"]))
+)
 def test_any_text(text: str) -> None:
     with refused_in_a_sentence():
         assert isinstance(relmp.parse_graph(text), RelationalGraph)
@@ -75,12 +80,15 @@ ANY = st.recursive(
 ARRAYS = st.builds(
     lambda shape, kind: np.arange(math.prod(shape)).reshape(shape).astype(kind),
     st.lists(st.integers(0, 4), max_size=3).map(tuple),
-    st.sampled_from(["int64", "float32", "bool", "complex128", "U2", "uint64", "object", "datetime64[s]"]),
+    st.sampled_from(
+        ["int64", "float32", "bool", "complex128", "U2", "uint64", "object", "datetime64[s]"]
+    ),
 )
 
 
 @fuzzed(3000, st.sampled_from(sorted(GENERATORS)), st.dictionaries(
-    st.sampled_from(["n", "k", "p", "d", "m", "seed", "tries", "name", "radius", "levels"]), ANY))  # fmt: skip
+    st.sampled_from(["n", "k", "p", "d", "m", "seed", "tries", "name", "radius", "levels"]),
+    ANY))  # fmt: skip
 def test_any_arguments(name: str, arguments: dict[str, Any]) -> None:
     if isinstance(arguments.get("n"), int) and name == "lps":
         arguments["n"] = 3
@@ -88,7 +96,14 @@ def test_any_arguments(name: str, arguments: dict[str, Any]) -> None:
         assert isinstance(relmp.create_graph(name, **arguments), RelationalGraph)
 
 
-@fuzzed(3000, st.integers(-1, 6) | ANY, ARRAYS | ANY, st.none() | ARRAYS | ANY, st.booleans(), st.none() | ANY)
+@fuzzed(
+    3000,
+    st.integers(-1, 6) | ANY,
+    ARRAYS | ANY,
+    st.none() | ARRAYS | ANY,
+    st.booleans(),
+    st.none() | ANY,
+)
 def test_any_edges(n: Any, edges: Any, attr: Any, loops: bool, labels: Any) -> None:
     with refused_in_a_sentence():
         graph = RelationalGraph(n, edges, attr, self_loops=loops, labels=labels)
@@ -96,7 +111,12 @@ def test_any_edges(n: Any, edges: Any, attr: Any, loops: bool, labels: Any) -> N
         assert graphs_from_dict(json.loads(json.dumps(graph_to_dict(graph)))) == graph
 
 
-@fuzzed(2000, ARRAYS | ANY, st.sampled_from([None, "edges", "matrix"]), st.sampled_from([None, True, False]))
+@fuzzed(
+    2000,
+    ARRAYS | ANY,
+    st.sampled_from([None, "edges", "matrix"]),
+    st.sampled_from([None, True, False]),
+)
 def test_any_object(source: Any, kind: Any, directed: bool | None) -> None:
     if isinstance(source, str):
         return
@@ -120,7 +140,9 @@ def test_what_is_written_comes_back(folder: Path, graph: RelationalGraph, ending
 
 @fuzzed(1000, attributed_graphs(), attributed_graphs())
 def test_other_libraries_give_it_back(graph: RelationalGraph, other: RelationalGraph) -> None:
-    attrs = [] if graph.edge_attr is None else [f"attr_{d}" for d in range(graph.edge_attr.shape[1])]
+    attrs = (
+        [] if graph.edge_attr is None else [f"attr_{d}" for d in range(graph.edge_attr.shape[1])]
+    )
     if graph.num_self_loops == graph.num_nodes and not attrs:
         assert RelationalGraph.from_networkx(graph.to_networkx()) == graph
         assert relmp.load_graph(nx.DiGraph(graph.to_networkx())) == graph

@@ -23,7 +23,9 @@ from tests.strategies import deaf_graphs, layouts
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-4, torch.bfloat16: 0.15}
 
 
-def agree(found: Sequence[Tensor | None], right: Sequence[Tensor | None], dtype: torch.dtype) -> None:
+def agree(
+    found: Sequence[Tensor | None], right: Sequence[Tensor | None], dtype: torch.dtype
+) -> None:
     for one, other in zip(found, right, strict=True):
         one, other = (torch.zeros(()) if x is None else x for x in (one, other))
         if one.numel() == other.numel() == 0:
@@ -48,7 +50,9 @@ def compared(
             v = torch.randn(out.shape, generator=numbers, dtype=torch.float64).to(out)
             v.requires_grad_()
         first = torch.autograd.grad(out, wanted, v, create_graph=True, allow_unused=True)
-        first = tuple(torch.zeros_like(w) if g is None else g for g, w in zip(first, wanted, strict=True))
+        first = tuple(
+            torch.zeros_like(w) if g is None else g for g, w in zip(first, wanted, strict=True)
+        )
         if u is None:
             u = [torch.randn(g.shape, generator=numbers, dtype=torch.float64).to(g) for g in first]
         total = sum((a * b).sum() for a, b in zip(first, u, strict=True))
@@ -132,7 +136,8 @@ ANY = st.one_of(
 
 
 @fuzzed(500, deaf_graphs() | ANY, ANY, ANY, st.dictionaries(st.sampled_from(
-    ["bias", "execution", "chunk_size", "aggr", "message", "update"]), ANY, max_size=2))  # fmt: skip
+    ["bias", "execution", "chunk_size", "aggr", "message", "update"]), ANY,
+    max_size=2))  # fmt: skip
 def test_any_arguments(graph: Any, ins: Any, outs: Any, more: dict[str, Any]) -> None:
     with refused_in_a_sentence():
         layer = Round(graph, ins, outs, **more)

@@ -72,8 +72,10 @@ ARGUMENTS = {
     "low_rank": st.fixed_dictionaries({"rank": st.integers(-1, 4)}),
     "mlp": st.fixed_dictionaries({}, optional={"hidden": st.integers(-1, 5) | st.none()}),
     "attention": st.fixed_dictionaries({}, optional={"negative_slope": st.floats(-1, 1)}),
-    "frozen": st.fixed_dictionaries({}, optional={"values": st.sampled_from(["sign", "normal", "a"])}),
-    "class_shared": st.fixed_dictionaries({"num_classes": st.integers(0, 4)}, optional={"column": st.integers(-2, 2)}),
+    "frozen": st.fixed_dictionaries({}, optional={"values": st.sampled_from(["sign", "normal",
+    "a"])}),
+    "class_shared": st.fixed_dictionaries({"num_classes": st.integers(0, 4)},
+    optional={"column": st.integers(-2, 2)}),
     "edge_attr": st.fixed_dictionaries({}, optional={"attr_dim": st.integers(0, 2)}),
 }  # fmt: skip
 
@@ -94,14 +96,17 @@ def aggregations(draw: st.DrawFn, deep: bool = True) -> Any:
         members = draw(st.lists(aggregations(deep=False), min_size=1, max_size=3))
         if draw(st.booleans()):
             return members
-        mode = draw(st.sampled_from(["sum", "mean", "max", "min", "logsumexp", "std", "var", "proj", "a"]))
+        mode = draw(
+            st.sampled_from(["sum", "mean", "max", "min", "logsumexp", "std", "var", "proj", "a"])
+        )
         return f"multi(aggrs={members!r}, mode={mode!r})"
     arguments: dict[str, Any] = {
         "softmax": {"t": draw(st.floats(-2, 2)), "learn": draw(st.booleans())},
         "powermean": {"p": draw(st.sampled_from([1.0, 2.0, 3.0])), "learn": draw(st.booleans())},
         "quantile": {"q": draw(st.floats(-0.1, 1.1))},
         "degree_scaled": {"aggr": ["sum", "max"], "scaler": draw(st.lists(st.sampled_from(
-            ["identity", "amplification", "attenuation", "linear", "inverse_linear"]), min_size=1, max_size=2))},
+            ["identity", "amplification", "attenuation", "linear", "inverse_linear"]),
+            min_size=1, max_size=2))},
     }.get(name, {})  # fmt: skip
     return f"{name}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})" if arguments else name
 
@@ -112,7 +117,9 @@ def attributed(draw: st.DrawFn) -> RelationalGraph:
     columns = draw(st.sampled_from([0, 0, 1, 2]))
     if not columns or not graph.num_edges:
         return graph
-    values = st.lists(st.integers(0, 3), min_size=columns * graph.num_edges, max_size=columns * graph.num_edges)
+    values = st.lists(
+        st.integers(0, 3), min_size=columns * graph.num_edges, max_size=columns * graph.num_edges
+    )
     attr = np.array(draw(values), dtype=float).reshape(-1, columns)
     return RelationalGraph(graph.num_nodes, graph.edges, attr, self_loops=False)
 
@@ -125,7 +132,9 @@ def written_out(layer: Round, x: Tensor) -> Tensor:
     x_j, x_i = nodes[source], nodes[target]
     given = {"x_i": x_i, "x_j": x_j, "edges": layer.edges}
     call = layer._call
-    said = layer.message_module(*[given[name] for name in call.states], **({"edges": given["edges"]} if call.edges else {}))
+    said = layer.message_module(
+        *[given[name] for name in call.states], **({"edges": given["edges"]} if call.edges else {})
+    )
     said = said * layer.target_mask[:, None].to(said)
     heard = []
     for node in range(graph.num_nodes):
@@ -191,7 +200,9 @@ def histories(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def graph_of(n: int, codes: list[int]) -> RelationalGraph:
-    return RelationalGraph(n, np.array([divmod(c, n) for c in codes]).reshape(-1, 2).T, self_loops=False)
+    return RelationalGraph(
+        n, np.array([divmod(c, n) for c in codes]).reshape(-1, 2).T, self_loops=False
+    )
 
 
 @fuzzed(300, histories())
@@ -206,7 +217,9 @@ def test_edges_that_change(about: dict[str, Any]) -> None:
     optimizer = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
 
     def rows(tensor: Tensor) -> dict[tuple[int, int], Tensor]:
-        return dict(zip(map(tuple, layer.graph.edges.T.tolist()), tensor.detach().clone(), strict=True))
+        return dict(
+            zip(map(tuple, layer.graph.edges.T.tolist()), tensor.detach().clone(), strict=True)
+        )
 
     weights, momenta = rows(layer.weight), rows(torch.zeros_like(layer.weight))
     for kind, codes in zip(about["steps"], about["graphs"][1:], strict=True):
@@ -235,7 +248,9 @@ def test_edges_that_change(about: dict[str, Any]) -> None:
                 momenta[edge] = 0.9 * momenta[edge] + gradient[edge]
                 weights[edge] = weights[edge] - 0.1 * momenta[edge]
         elif kind == "save":
-            twin = relmp.RelationalLinear(graph_of(n, about["graphs"][0]), *channels, aggr=about["aggr"])
+            twin = relmp.RelationalLinear(
+                graph_of(n, about["graphs"][0]), *channels, aggr=about["aggr"]
+            )
             twin = twin.double()
             twin.load_state_dict(layer.state_dict())
             assert twin.graph == layer.graph
@@ -255,7 +270,13 @@ def test_edges_that_change(about: dict[str, Any]) -> None:
         agree([layer(x)], [F.linear(x, matrix, layer.bias)], torch.float64)
 
 
-TEXTS = [*MESSAGES.names(), *aggregation_names(), "a.b:C", "low_rank(rank=2)", "softmax(learn=True)"]
+TEXTS = [
+    *MESSAGES.names(),
+    *aggregation_names(),
+    "a.b:C",
+    "low_rank(rank=2)",
+    "softmax(learn=True)",
+]
 
 
 @fuzzed(1500, st.data())

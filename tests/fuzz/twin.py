@@ -23,7 +23,7 @@ def places(n: int, channels: int) -> list[slice]:
 def laid_out(
     graph: RelationalGraph, weight: Tensor, channels: tuple[int, int], *, mean: bool = False
 ) -> Tensor:
-    """``weight [E, out_dim, in_dim, ...]`` as one matrix, or kernel, with zeros where no edge is."""
+    """``weight [E, out_dim, in_dim, ...]`` as one matrix or kernel, zeros where no edge is."""
     ins, outs = (places(graph.num_nodes, count) for count in channels)
     matrix = weight.new_zeros((channels[1], channels[0], *weight.shape[3:]))
     heard = np.bincount(graph.edges[1], minlength=graph.num_nodes)

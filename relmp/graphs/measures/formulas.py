@@ -36,7 +36,7 @@ def measure_graphs(graphs: Iterable[RelationalGraph], names: Iterable[str] = ())
     """
     import pandas as pd
 
-    names = tuple(names)
+    names = tuple(dict.fromkeys(names))
     rows = [{"name": g.name or g.key, "key": g.key, **measure_graph(g, names)} for g in graphs]
     return pd.DataFrame(rows, columns=["name", "key", *(names or GRAPH_MEASURES.in_order())])
 

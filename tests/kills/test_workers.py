@@ -1,6 +1,6 @@
 """Workers and runners die at random moments: no run is lost, none is trained twice.
 
-``RELMP_KILLS=1000`` kills so many workers, and a runner for every twenty; 100 by default.
+``RELMP_KILLS=1000`` kills so many workers, and a runner for every twenty; 60 by default.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from relmp.sweep import collect
 from relmp.training.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("RELMP_KILLS", "100"))
+KILLS = int(os.environ.get("RELMP_KILLS", "60"))
 KILLS_A_RUNNER = 20
 MOST_SECONDS = 6.0 * KILLS + 120
 RUNNER = """
 import sys
 import relmp
-from tests.sweep.test_kills import plan
+from tests.kills.test_workers import plan
 relmp.run_plan(plan(), sys.argv[1], workers=2, retries=1_000_000, show_progress=False, budget=16)
 """
 
@@ -67,7 +67,7 @@ def workers_of(runner: int) -> list[int]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.kills
 @pytest.mark.timeout(0)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for workers in /proc")
 def test_no_run_is_lost_or_trained_twice(tmp_path: Path) -> None:
