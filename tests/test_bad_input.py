@@ -84,7 +84,7 @@ def test_large_graphs_within_the_limits() -> None:
         (lambda: relmp.count_flops(model(), 3072), r"cannot take an image of shape \[3072\]"),
         (lambda: relmp.count_flops(3, (64,)), "A model is needed, but 3"),
         (lambda: relmp.train("mlp"), "A model is trained, but 'mlp' was given"),
-        (lambda: relmp.train(model(), 3), "data is the name of a data set, one of"),
+        (lambda: relmp.train(model(), 3), "data must be the name of a data set, a data"),
         (lambda: train(lr="0.1"), "lr must be a number of at least 0, but is '0.1'"),
         (lambda: train(optimizer="adam"), "Unknown optimizer 'adam'; choose one of sgd, adamw"),
         (lambda: train(train_size=1), "at least 2 training images, but there is 1"),

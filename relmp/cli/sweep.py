@@ -164,14 +164,14 @@ class Sweep(TrainingOptions):
         graphs, options = self._graphs(), {**settings, **self.model_options()}
         if not self.axes:
             return over_graphs(
-                self.model, graphs=graphs, seeds=self.seeds, data=self.data, width=self.width,
+                self.model_name, graphs=graphs, seeds=self.seeds, data=self.data, width=self.width,
                 **where, **options,
             )  # fmt: skip
-        cls: Any = MODELS[self.model]
+        cls: Any = MODELS[self.model_name]
         listed = isinstance(cls, type) and issubclass(cls, Classifier)
         usual = cls.BASELINE_WIDTHS if listed else None
         axes = {"model.graph": with_complete(graphs), **self.axes}
-        base = base_run(self.model, self.data, options)
+        base = base_run(self.model_name, self.data, options)
         return grid(base, budget=self.width or usual, **where, **axes, seed=range(self.seeds))
 
     def _graphs(self) -> list[RelationalGraph]:

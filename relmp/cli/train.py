@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from relmp.registry import parse_call
 from relmp.training.config import SETTINGS, DataOptions, LoopOptions, TrainConfig
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ class TrainingOptions(TrainConfig, DataOptions):
 
     Args:
         out: Folder to write to; what it holds already is not done again.
-        model: Name of the model (mlp, cnn, small_cnn, resnet18, ...); one of torchvision or timm,
-            made relational (torchvision:resnet18); or one of your own as package.module:Name.
+        model: Name of the model (mlp, cnn, small_cnn, resnet18, ...), with options where it takes
+            some ("resnet50(fold=(3, 4), stem='cifar')"); one of torchvision or timm, made
+            relational (torchvision:resnet18); or one of your own as package.module:Name.
         width: Width of the complete-graph model, whose cost every model is matched to; the
             paper's by default.
         message: What nodes say: a name ("gated", "low_rank(rank=2)"), or a class of your own as
@@ -33,9 +35,6 @@ class TrainingOptions(TrainConfig, DataOptions):
         execution: How rounds are executed: auto, message_passing, dense, gathered or cpu_kernel.
         init: How weights start: paper, degree (by in-degree: activations keep their size), or
             fan_in (that of the dense layer, as PyTorch's layers do).
-        scored: Where a message "scored(keep=0.3)" chooses weights: rounds, or all layers.
-        fold: Stages, from 1, whose blocks after the first are one block that is iterated.
-        stem: Of a ResNet: imagenet, or cifar for images of 32 x 32 pixels; its own by default.
         data: Data set: digits, mnist1d, fashion_mnist, mnist, cifar10, cifar100, svhn, imagenet;
             folder, for images of your own with one subfolder a class; noise, to try a large
             model; or package.module:Name of a class or function of your own that gives one.
@@ -54,9 +53,6 @@ class TrainingOptions(TrainConfig, DataOptions):
     aggr: str = "sum"
     execution: str = "auto"
     init: str = "paper"
-    scored: str = "rounds"
-    fold: tuple[int, ...] = ()
-    stem: str | None = None
     data: str = "digits"
     data_folder: str = "data"
     download: bool = False
@@ -74,11 +70,25 @@ class TrainingOptions(TrainConfig, DataOptions):
         return {name: values[name] for name in SETTINGS}
 
     def model_options(self) -> dict[str, Any]:
-        """What the rounds of the model are made of, where it is not the default."""
+        """What the rounds of the model are made of, where it is not the default, and what is
+        written behind its name."""
         usual = {item.name: item.default for item in fields(TrainingOptions)}
-        names = ("message", "aggr", "execution", "init", "scored", "fold", "stem")
+        names = ("message", "aggr", "execution", "init")
         given = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in given.items() if value != usual[name]}
+        changed = {name: value for name, value in given.items() if value != usual[name]}
+        _, written = parse_call(self.model)
+        for name in written:
+            if name in ("graph", "width", "num_classes", "seed", *changed):
+                raise ValueError(
+                    f"'{self.model}' gives {name}, which is an option of the command or comes from "
+                    f"elsewhere; say it there alone."
+                )
+        return changed | written
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model, without its options."""
+        return parse_call(self.model)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +133,7 @@ class Train(TrainingOptions):
                 held_out=self.held_out,
             )
         matched = options_at_budget(
-            self.model,
+            self.model_name,
             graph=graph,
             num_classes=data.num_classes,
             width=self.width,
@@ -131,7 +141,7 @@ class Train(TrainingOptions):
             **self.model_options(),
         )
         model = create_model(
-            self.model, graph=graph, num_classes=data.num_classes, seed=self.seed, **matched
+            self.model_name, graph=graph, num_classes=data.num_classes, seed=self.seed, **matched
         )
         if team.leads:
             flops, parameters = count_flops(model, data.input_shape), count_parameters(model)

@@ -102,7 +102,7 @@ def test_transforms_draw_by_the_seed_alone() -> None:
         ),
         (own_data.Odd(), "several sizes"),
         ({"test": (IMAGES, LABELS)}, "'train' is missing"),
-        ([1, 2, 3], "data is the name of a data set"),
+        ([1, 2, 3], "data must be the name of a data set"),
         ("tests.training.own_data:nothing", "Cannot import"),
         ("arrays@12", "given from Python and are not kept"),
     ],
@@ -154,14 +154,14 @@ def test_small_pictures_are_not_enlarged_without_a_word(tmp_path: Path) -> None:
         load_data("digits", crop=0.5)
 
 
-def test_data_by_name_take_arguments() -> None:
+def test_data_by_name_take_arguments(tmp_path: Path) -> None:
     data = load_data(f"{own_data.__name__}:Pictures(count=60)")
     assert sum(data.size(part) for part in ("train", "test")) == 60
     with pytest.raises(ValueError, match="has no option 'counts'; its options are count"):
         load_data(f"{own_data.__name__}:Pictures(counts=60)")
     table = relmp.run_sweep(
         "mlp", data=f"{own_data.__name__}:Pictures(count=60)", graphs=[GRAPH], seeds=1, epochs=1,
-        width=16, workers=0,
+        width=16, workers=0, out=tmp_path,
     )  # fmt: skip
     assert len(table) == 2
 
@@ -173,7 +173,7 @@ def test_batches_of_loaders_that_are_named_are_not_taken_silently() -> None:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(own_data.Broken(), r"Item 7 of Broken cannot be read \(RuntimeError: disk on fire\)"),
+    [(own_data.Broken(), r"Item \d of Broken cannot be read \(RuntimeError: disk on fire\)"),
      (own_data.Pictures, r"Pictures is a class; give an object of it"),
      (own_data.Pictures(0), "Pictures holds no images for 'train'"),
      ((np.full((40, 8, 8), np.nan), np.arange(40) % 2), "hold numbers that are not finite")],

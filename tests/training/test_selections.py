@@ -126,8 +126,8 @@ def test_rules_that_change_edges_are_refused() -> None:
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from relmp.cli import main
 
-    arguments = ["train", "complete(n=8)", "--model", "residual_mlp", "--message", WEIGHT,
-                 "--scored", "all", "--fold", "1", "--width", "16", "--epochs", "1",
+    arguments = ["train", "complete(n=8)", "--model", "residual_mlp(scored='all', fold=[1])",
+                 "--message", WEIGHT, "--width", "16", "--epochs", "1",
                  "--train-size", "100", "--device", "cpu", "--out"]  # fmt: skip
     main([*arguments, str(tmp_path / "run")])
     options = json.loads((tmp_path / "run" / "config.json").read_text())["model"]["options"]
