@@ -11,8 +11,9 @@ from relmp.cli import Sweep, main
 
 
 def test_options_behind_the_name(tmp_path: Path) -> None:
-    main(["train", "complete(n=8)", "--model", "mlp(stem_width=24)", "--width", "16",
-          "--epochs", "1", "--train-size", "100", "--device", "cpu", "--out", str(tmp_path / "run")])  # fmt: skip
+    arguments = ["train", "complete(n=8)", "--model", "mlp(stem_width=24)", "--width", "16",
+                 "--epochs", "1", "--train-size", "100", "--device", "cpu", "--out"]  # fmt: skip
+    main([*arguments, str(tmp_path / "run")])
     model = json.loads((tmp_path / "run" / "config.json").read_text())["model"]
     assert model["name"] == "mlp"
     assert model["options"]["stem_width"] == 24
