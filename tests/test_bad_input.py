@@ -96,11 +96,12 @@ def test_large_graphs_within_the_limits() -> None:
         ),
         (lambda: relmp.run_sweep(graphs="ws_flex", out="never"), "'w' was given"),
         (lambda: relmp.find_sweet_spot(3), "A table of results is needed, but 3 was given"),
-        (
+        pytest.param(
             lambda: relmp.match_flops(
                 "mlp", graph=create_graph("path", n=64), message="low_rank", width=512
             ),
             "over 32 times the 512 of the complete-graph model",
+            marks=pytest.mark.slow,
         ),
     ],
 )

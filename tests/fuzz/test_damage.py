@@ -107,7 +107,7 @@ def said_while(work: Callable[[], Any]) -> tuple[Any, list[str]]:
 FILES = st.sampled_from([*RUN_FILES, *RUN_FILES, *SWEEP_FILES])
 
 
-@fuzzed(500, FILES, st.integers(0, 2), damage(), st.sampled_from(["last", "all"]))
+@fuzzed(200, FILES, st.integers(0, 2), damage(), st.sampled_from(["last", "all"]))
 def test_collecting(
     finished: Path, place: Path, right: dict[str, pd.DataFrame], name: str, number: int,
     damaged: Callable[[bytes], bytes], epochs: Any,
@@ -119,7 +119,7 @@ def test_collecting(
     assert not missing or said, f"{missing} rows are missing, and nothing was said"
 
 
-@fuzzed(250, FILES, st.integers(0, 2), damage())
+@fuzzed(10, FILES, st.integers(0, 2), damage())
 def test_going_on(
     finished: Path, place: Path, right: dict[str, pd.DataFrame], name: str, number: int,
     damaged: Callable[[bytes], bytes],
@@ -136,7 +136,7 @@ def test_going_on(
     assert set(others) <= set(table["run"]), "a run is lost whose files were whole"
 
 
-@fuzzed(300, st.sampled_from(RUN_FILES), damage())
+@fuzzed(120, st.sampled_from(RUN_FILES), damage())
 def test_loading(finished: Path, place: Path, name: str, damaged: Callable[[bytes], bytes]) -> None:
     folder = copied(finished, place)
     path = hurt(folder, name, 1, damaged)
@@ -163,7 +163,7 @@ def test_analysing(
     said_while(lambda: relmp.analyse(folder, folder))
 
 
-@fuzzed(400, damage())
+@fuzzed(200, damage())
 def test_plans(finished: Path, place: Path, damaged: Callable[[bytes], bytes]) -> None:
     whole = {run.key for run in read_plan(finished / "plan.json")}
     path = place / "plan.json"
@@ -172,7 +172,7 @@ def test_plans(finished: Path, place: Path, damaged: Callable[[bytes], bytes]) -
     assert said or {run.key for run in plan} == whole, "another plan, and nothing was said"
 
 
-@fuzzed(300, st.sampled_from(["results.parquet", "results.csv"]), damage())
+@fuzzed(100, st.sampled_from(["results.parquet", "results.csv"]), damage())
 def test_tables(finished: Path, place: Path, name: str, damaged: Callable[[bytes], bytes]) -> None:
     """A table that was written is analysed, or refused in a sentence."""
     path = place / name
@@ -194,7 +194,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "p"
 
 
-@fuzzed(150, st.integers(0, 99), damage())
+@fuzzed(60, st.integers(0, 99), damage())
 def test_images(
     pictures: Path, place: Path, number: int, damaged: Callable[[bytes], bytes]
 ) -> None:

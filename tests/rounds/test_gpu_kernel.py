@@ -23,13 +23,30 @@ from tests.rounds import gpu_compile
 CASES = Path(__file__).with_name("gpu_cases.py")
 
 
-def test_it_computes_the_round() -> None:
+FEW = "no_images or hear_nothing or become_one_pixel or is_refused"
+"""Cases that the interpreter runs in seconds; all of them are slow without a GPU."""
+
+
+@pytest.mark.parametrize(
+    "cases", [FEW, pytest.param("", marks=pytest.mark.slow)], ids=["few", "all"]
+)
+def test_it_computes_the_round(cases: str) -> None:
     """On a GPU, or without one in Triton's interpreter, which a process is in from its start."""
     pytest.importorskip("triton", reason="Triton is not installed")
     environment = dict(os.environ)
     if not torch.cuda.is_available():
         environment["TRITON_INTERPRET"] = "1"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        cases,
+        str(CASES),
+    ]
     done = subprocess.run(
         command,
         cwd=Path(__file__).parents[2],

@@ -39,7 +39,7 @@ if __name__ == "__main__":
     own = [RMS, RMS(0.5), by_degree, scaled, "mymod:RMS(floor=0.1)"]
     plan = relmp.grid(base, budget=16, **{"model.aggr": own})
     assert len({run.key for run in plan}) == 5
-    table = relmp.run_plan(plan, "out", workers=2, show_progress=False)
+    table = relmp.run_plan(plan, "out", workers=1, show_progress=False)
     assert len(table["run"].unique()) == 5, table
 """
 

@@ -43,7 +43,7 @@ if __name__ == "__main__":
         warnings.simplefilter("always")
         table = relmp.run_sweep(
             "mlp", graphs=[graph], seeds=range(2), message=Mine, aggr="max", data="digits",
-            train_size=200, epochs=1, width=16, workers=2, out=sys.argv[1], show_progress=False,
+            train_size=200, epochs=1, width=16, workers=1, out=sys.argv[1], show_progress=False,
         )
     run = relmp.load_run(sys.argv[1] + "/" + table["run"][0], message=Mine)
     print(json.dumps({
