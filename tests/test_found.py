@@ -103,6 +103,13 @@ def test_a_graph_without_edges(aggr: str, images: bool) -> None:
         assert not gradient.any()
 
 
+@pytest.mark.parametrize("message", ["low_rank(rank=2)", "gated", "attention", "scalar", "mlp"])
+def test_messages_over_a_graph_without_edges(message: str) -> None:
+    empty = RelationalGraph(3, np.empty((2, 0), dtype=np.int64), self_loops=False)
+    layer = Round(empty, 5, 7, message=message)
+    assert torch.equal(layer(torch.randn(2, 5)), layer.bias.expand(2, 7))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
