@@ -79,12 +79,13 @@ def test_a_key_tells_whether_the_graphs_of_layers_were_changed() -> None:
 
 
 def test_two_nodes_as_text_come_back(tmp_path: Path) -> None:
-    for edges in ([[0, 1], [1, 0]], [[0], [1]], np.empty((2, 0), dtype=np.int64)):
-        graph = RelationalGraph(2, edges)
+    for edges, attr in (
+        ([[0, 1], [1, 0]], None), ([[0], [1]], None), (np.empty((2, 0), dtype=np.int64), None),
+        ([[0, 1], [1, 0]], [2.0, 3.0]),
+    ):  # fmt: skip
+        graph = RelationalGraph(2, edges, attr)
         relmp.save_graph(graph, tmp_path / "g.txt")
         assert relmp.load_graph(tmp_path / "g.txt") == graph
-    with pytest.raises(ValueError, match="A matrix of two nodes as text"):
-        relmp.save_graph(RelationalGraph(2, [[0], [1]], [3.0]), tmp_path / "g.txt")
 
 
 @pytest.mark.parametrize("images", [False, True])
@@ -101,6 +102,13 @@ def test_a_graph_without_edges(aggr: str, images: bool) -> None:
         assert torch.equal(out, expected)
         (gradient,) = torch.autograd.grad(out.sum(), x)
         assert not gradient.any()
+
+
+@pytest.mark.parametrize("message", ["low_rank(rank=2)", "gated", "attention", "scalar", "mlp"])
+def test_messages_over_a_graph_without_edges(message: str) -> None:
+    empty = RelationalGraph(3, np.empty((2, 0), dtype=np.int64), self_loops=False)
+    layer = Round(empty, 5, 7, message=message)
+    assert torch.equal(layer(torch.randn(2, 5)), layer.bias.expand(2, 7))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relmp.graphs.relational_graph import RelationalGraph
-from relmp.graphs.saving import FORMATS
+from relmp.graphs.saving import FORMATS, MATRIX
 
 MAX_LISTED = 2**24
 """So far into a text a line that lists the nodes is looked for."""
@@ -176,6 +176,8 @@ def _read_array(path: Path) -> npt.NDArray[Any]:
 def _from_text(
     text: str, file: str, kind: str | None, directed: bool, name: str
 ) -> RelationalGraph:
+    if kind is None and text.startswith(MATRIX):
+        kind = "matrix"
     order = re.search(r"^# nodes: (.+)$", text[:MAX_LISTED], re.MULTILINE)
     lines = [line.split("#")[0].split("%")[0].strip() for line in text.splitlines()]
     table = [[cell for cell in re.split(r"[,;\s]+", line) if cell] for line in lines]

@@ -84,17 +84,14 @@ def _matrix_of(graph: RelationalGraph) -> npt.NDArray[np.float64]:
     return matrix
 
 
+MATRIX = "# matrix"
+"""First line of a matrix of two nodes as text, since two columns are an edge list otherwise."""
+
+
 def _matrix_text_of(graph: RelationalGraph) -> str:
-    """Numbers apart; of two nodes digits without spaces, since two columns are an edge list."""
-    matrix, between = _matrix_of(graph), " "
-    if graph.num_nodes == 2:
-        between = ""
-        if graph.edge_attr is not None:
-            raise ValueError(
-                "A matrix of two nodes as text would be read as a list of edges; save the graph as "
-                ".npy, .csv or .graphml."
-            )
-    return "".join(between.join(f"{value:.17g}" for value in row) + "\n" for row in matrix)
+    lines = [MATRIX] if graph.num_nodes == 2 else []
+    lines += [" ".join(f"{value:.17g}" for value in row) for row in _matrix_of(graph)]
+    return "\n".join(lines) + "\n"
 
 
 def _edge_list_of(graph: RelationalGraph) -> str:

@@ -51,7 +51,7 @@ def calls(draw: st.DrawFn) -> str:
     return f"{name}({', '.join(f'{key}={value}' for key, value in items)})"
 
 
-@fuzzed(4000, calls() | changed_text(calls()))
+@fuzzed(1600, calls() | changed_text(calls()))
 def test_any_call(text: str) -> None:
     began = time.monotonic()
     with refused_in_a_sentence():
@@ -64,7 +64,7 @@ def test_any_call(text: str) -> None:
 
 
 @fuzzed(
-    2000, st.text(max_size=40) | changed_text(st.sampled_from([*EXAMPLES, "cat", "k=3@x", "a.csv"]))
+    800, st.text(max_size=40) | changed_text(st.sampled_from([*EXAMPLES, "cat", "k=3@x", "a.csv"]))
 )
 def test_any_text(text: str) -> None:
     with refused_in_a_sentence():
@@ -86,7 +86,7 @@ ARRAYS = st.builds(
 )
 
 
-@fuzzed(3000, st.sampled_from(sorted(GENERATORS)), st.dictionaries(
+@fuzzed(1200, st.sampled_from(sorted(GENERATORS)), st.dictionaries(
     st.sampled_from(["n", "k", "p", "d", "m", "seed", "tries", "name", "radius", "levels"]),
     ANY))  # fmt: skip
 def test_any_arguments(name: str, arguments: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ def test_any_arguments(name: str, arguments: dict[str, Any]) -> None:
 
 
 @fuzzed(
-    3000,
+    1200,
     st.integers(-1, 6) | ANY,
     ARRAYS | ANY,
     st.none() | ARRAYS | ANY,
@@ -112,7 +112,7 @@ def test_any_edges(n: Any, edges: Any, attr: Any, loops: bool, labels: Any) -> N
 
 
 @fuzzed(
-    2000,
+    800,
     ARRAYS | ANY,
     st.sampled_from([None, "edges", "matrix"]),
     st.sampled_from([None, True, False]),
@@ -124,7 +124,7 @@ def test_any_object(source: Any, kind: Any, directed: bool | None) -> None:
         assert isinstance(relmp.load_graph(source, kind=kind, directed=directed), RelationalGraph)
 
 
-@fuzzed(1500, attributed_graphs(), st.sampled_from(sorted(FORMATS)))
+@fuzzed(600, attributed_graphs(), st.sampled_from(sorted(FORMATS)))
 def test_what_is_written_comes_back(folder: Path, graph: RelationalGraph, ending: str) -> None:
     path = folder / f"g{ending}"
     with refused_in_a_sentence() as said:
@@ -138,7 +138,7 @@ def test_what_is_written_comes_back(folder: Path, graph: RelationalGraph, ending
         assert list(map(str, labels)) == list(map(str, graph.labels))
 
 
-@fuzzed(1000, attributed_graphs(), attributed_graphs())
+@fuzzed(400, attributed_graphs(), attributed_graphs())
 def test_other_libraries_give_it_back(graph: RelationalGraph, other: RelationalGraph) -> None:
     attrs = (
         [] if graph.edge_attr is None else [f"attr_{d}" for d in range(graph.edge_attr.shape[1])]
@@ -159,7 +159,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("graphs")
 
 
-@fuzzed(4000, relational_graphs(), st.sampled_from(sorted(FORMATS)), damage(), st.booleans())
+@fuzzed(1600, relational_graphs(), st.sampled_from(sorted(FORMATS)), damage(), st.booleans())
 def test_damaged_files(
     folder: Path, graph: RelationalGraph, ending: str, damaged: Callable[[bytes], bytes], few: bool
 ) -> None:
@@ -170,7 +170,7 @@ def test_damaged_files(
         assert isinstance(relmp.load_graph(path, directed=few or None), RelationalGraph)
 
 
-@fuzzed(2000, relational_graphs(), damage())
+@fuzzed(800, relational_graphs(), damage())
 def test_damaged_descriptions(graph: RelationalGraph, damaged: Callable[[bytes], bytes]) -> None:
     """What a configuration says of a graph is the graph, or is refused: the key tells."""
     text = damaged(json.dumps(graph_to_dict(graph)).encode()).decode("utf-8", "replace")

@@ -149,7 +149,7 @@ def written_out(layer: Round, x: Tensor) -> Tensor:
     return out if layer.bias is None else out + layer.bias
 
 
-@fuzzed(1200, attributed(), messages(), aggregations(), st.integers(0, 2**31), st.integers(1, 3),
+@fuzzed(400, attributed(), messages(), aggregations(), st.integers(0, 2**31), st.integers(1, 3),
         st.sampled_from([1, 2, 4]), st.integers(0, 3), st.sampled_from([None, 1]))  # fmt: skip
 def test_rounds_written_out(
     graph: RelationalGraph, message: Any, aggr: Any, seed: int, times: int, batch: int, way: int,
@@ -205,7 +205,7 @@ def graph_of(n: int, codes: list[int]) -> RelationalGraph:
     )
 
 
-@fuzzed(300, histories())
+@fuzzed(100, histories())
 def test_edges_that_change(about: dict[str, Any]) -> None:
     """Weights, biases and momentum follow their edges through any history."""
     torch.manual_seed(about["seed"])
@@ -279,7 +279,7 @@ TEXTS = [
 ]
 
 
-@fuzzed(1500, st.data())
+@fuzzed(500, st.data())
 def test_any_name(data: Any) -> None:
     text = data.draw(changed_text(st.sampled_from(TEXTS)) | messages() | aggregations())
     with refused_in_a_sentence():

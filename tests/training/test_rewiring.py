@@ -276,6 +276,7 @@ def test_the_topology_of_a_run(tmp_path: Path) -> None:
     relmp.train(model, out=tmp_path, rewiring="rigl(every=3, fraction=0.5)", **SETTINGS)
     lines = (tmp_path / "topology.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
+    assert all(len(record.pop("check")) == 8 for record in records)
     first, last = records[0], records[-3]
     assert (first["layer"], first["rewiring"], first["changed"], first["tried"]) == (
         "rounds.0", 0, 0, BARE.density)  # fmt: skip

@@ -79,7 +79,7 @@ class LowRankMessage(WeightedMessage):
         speaking = edges.source_mask / (edges.source_mask.sum(1, keepdim=True) * taps).sqrt()
         hearing = edges.target_mask * std[:, None] / self.rank**0.5
         with torch.no_grad():
-            shape = (len(speaking), 1, -1, *[1] * len(self.geometry.kernel))
+            shape = (len(speaking), 1, speaking.size(1), *[1] * len(self.geometry.kernel))
             self.speaking.normal_().mul_(speaking.view(shape))
             self.hearing.normal_().mul_(hearing[:, :, None])
 
