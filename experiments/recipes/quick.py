@@ -3,7 +3,7 @@
     python experiments/recipes/quick.py            (or: make sweep)
     python experiments/recipes/quick.py --control  (or: make control)
 
-52 graphs of 64 nodes and the complete graph, 3 seeds, all at the multiply-adds of the complete
+52 graphs of 64 nodes and the complete graph, 5 seeds, all at the multiply-adds of the complete
 graph at width 128; signals are drawn by a program, nothing is downloaded. With the paper's initial
 weights and learning rate, 15 epochs, all graphs are better than the complete one, most of all those
 in the paper's sweet spot. The control trains the same models from weights scaled by in-degree:
@@ -58,7 +58,7 @@ recipe = MainJob(
     data="mnist1d",
     width=128,
     epochs=15,
-    seeds=3,
+    seeds=5,
     loop=LoopOptions(evaluate_every=5),
 )
 quick = replace(recipe, out="runs/quick-try", epochs=1, seeds=2, train_size=300)
