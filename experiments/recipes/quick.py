@@ -9,7 +9,7 @@ weights and learning rate, 15 epochs, all graphs are better than the complete on
 in the paper's sweet spot. The control trains the same models from weights scaled by in-degree:
 then the complete graph is among the best, and density tells most of the differences.
 
-Device: two CPU cores, five to six minutes each. Writes `runs/quick/` and `runs/quick-control/`.
+Device: two CPU cores, about four minutes each. Writes `runs/quick/` and `runs/quick-control/`.
 """
 
 from __future__ import annotations
