@@ -312,7 +312,10 @@ def test_a_plan_in_python(tmp_path: Path, capsys: Any) -> None:
     ("text", "sentence"),
     [
         ("sedes = 3", "holds 'sedes', which is no option of a sweep. Did you mean 'seeds'"),
-        ("[loop]\nema_deca = 1", r"\[loop\] holds 'ema_deca', which is no setting. Did you mean 'ema_decay'"),
+        (
+            "[loop]\nema_deca = 1",
+            r"\[loop\] holds 'ema_deca', which is no setting. Did you mean 'ema_decay'",
+        ),
         ("x = ", "is no TOML file"),
         ('[axes]\n"training.rate" = [1]', "A run has no axis 'training.rate'"),
         ('graphs = ["rink(n=8)"]', "rink"),
