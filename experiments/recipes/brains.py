@@ -12,8 +12,8 @@ have 3,200 sequences to train, and numbers a rate of 5e-3, batches of 64 and 100
 rate of 3e-3. Untrained: a read-out fitted to the states at spectral radius 0.95, whose memory
 capacity is measured.
 
-Device: one CPU core, about an hour, of which digits are half. A stopped study goes on where it was. Writes
-`runs/brains/`: the runs, table.md, map.png; the tables are in experiments/README.md.
+Device: one CPU core, about an hour, of which digits are half. A stopped study goes on where it was.
+Writes `runs/brains/`: the runs, table.md, map.png; the tables are in experiments/README.md.
 """
 
 from __future__ import annotations
