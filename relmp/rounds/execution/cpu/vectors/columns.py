@@ -10,8 +10,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import carray
 
-from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, Array, compiled, following, take
+from relmp.rounds.execution.cpu.simd import (
+    VECTOR_BYTES,
+    Array,
+    compiled,
+    following,
+    on_threads,
+    pointer,
+    take,
+)
 from relmp.rounds.execution.cpu.transpose import transpose_tile
 
 BLOCK_VECTORS = 8
@@ -92,6 +101,13 @@ def share_of(tasks: int, threads: int) -> int:
 
 
 @compiled
-def squares(x: Array, columns: Columns) -> int:
-    square = VECTOR_BYTES // x.itemsize
-    return columns.vectors * ((x.shape[1] + square - 1) // square)
+def turn(
+    at: int, channels: int, rows: Array, columns: Columns, back: bool, counter: Array, team: int,
+    threads: int,
+) -> None:  # fmt: skip
+    """The phase of :func:`to_columns`: ``[B, C]`` at an address into ``rows``, or ``back``."""
+    x = carray(pointer(at), (columns.images, channels), rows.dtype)
+    square = VECTOR_BYTES // rows.itemsize
+    tasks = columns.vectors * ((channels + square - 1) // square)
+    arguments = (x, rows, columns, back, counter, share_of(tasks, threads), tasks)
+    on_threads(to_columns, arguments, team, threads)

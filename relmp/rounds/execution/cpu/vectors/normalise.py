@@ -20,8 +20,7 @@ from relmp.rounds.execution.cpu.vectors.columns import (
     Columns,
     columns_of,
     share_of,
-    squares,
-    to_columns,
+    turn,
 )
 
 
@@ -181,10 +180,7 @@ def normalise(
         how = (momentum, eps, trains, cut)
         on_threads(_normalise, (*what, *how, counters[0:1], step, channels), team, threads)
     if begin <= 1 < end:
-        y = carray(pointer(y_at), (images, channels), y_columns.dtype)
-        tasks = squares(y, columns)
-        rest = (counters[1:2], share_of(tasks, threads), tasks)
-        on_threads(to_columns, (y, y_columns, columns, True, *rest), team, threads)
+        turn(y_at, channels, y_columns, columns, True, counters[1:2], team, threads)
 
 
 @compiled
@@ -205,10 +201,7 @@ def differentiate(
     images, channels, count = sizes
     columns = columns_of(images, wanted_columns)
     if begin <= 0 < end:
-        gradient = carray(pointer(gradient_at), (images, channels), wanted_columns.dtype)
-        tasks = squares(gradient, columns)
-        rest = (counters[0:1], share_of(tasks, threads), tasks)
-        on_threads(to_columns, (gradient, wanted_columns, columns, False, *rest), team, threads)
+        turn(gradient_at, channels, wanted_columns, columns, False, counters[0:1], team, threads)
     if begin <= 1 < end:
         scale, shift = (
             carray(pointer(parameters[0]), channels, wanted_columns.dtype),

@@ -26,8 +26,7 @@ from relmp.rounds.execution.cpu.vectors.columns import (
     Columns,
     columns_of,
     share_of,
-    squares,
-    to_columns,
+    turn,
 )
 from relmp.rounds.execution.cpu.vectors.sums import POWERS, SUMS, heard_at
 
@@ -163,17 +162,9 @@ def correlate(
     images, x_channels, y_channels, weights = sizes
     columns, heard = columns_of(images, x_columns), heard_at(table, half)
     if begin <= 0 < end and not is_ready:
-        y = carray(pointer(y_at), (images, y_channels), x_columns.dtype)
-        tasks = squares(y, columns)
-        step = share_of(tasks, threads)
-        arguments = (y, y_columns, columns, False, counters[0:1], step, tasks)
-        on_threads(to_columns, arguments, team, threads)
+        turn(y_at, y_channels, y_columns, columns, False, counters[0:1], team, threads)
     if begin <= 1 < end:
-        x = carray(pointer(x_at), (images, x_channels), x_columns.dtype)
-        tasks = squares(x, columns)
-        step = share_of(tasks, threads)
-        arguments = (x, x_columns, columns, False, counters[1:2], step, tasks)
-        on_threads(to_columns, arguments, team, threads)
+        turn(x_at, x_channels, x_columns, columns, False, counters[1:2], team, threads)
     if begin <= 2 < end:
         w = carray(pointer(w_at), weights, x_columns.dtype)
         tasks = len(heard.size)

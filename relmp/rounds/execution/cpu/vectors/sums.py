@@ -27,8 +27,7 @@ from relmp.rounds.execution.cpu.vectors.columns import (
     Columns,
     columns_of,
     share_of,
-    squares,
-    to_columns,
+    turn,
 )
 
 SUMS = 24 if WIDE else 12
@@ -184,11 +183,7 @@ def multiply(
     images, x_channels, y_channels, weights = sizes
     columns, heard = columns_of(images, x_columns), heard_at(table, half)
     if begin <= 0 < end and not is_ready:
-        x = carray(pointer(x_at), (images, x_channels), x_columns.dtype)
-        tasks = squares(x, columns)
-        step = share_of(tasks, threads)
-        arguments = (x, x_columns, columns, False, counters[0:1], step, tasks)
-        on_threads(to_columns, arguments, team, threads)
+        turn(x_at, x_channels, x_columns, columns, False, counters[0:1], team, threads)
     if begin <= 1 < end:
         w = carray(pointer(w_at), weights, x_columns.dtype)
         blocks = (columns.vectors + BLOCK_VECTORS - 1) // BLOCK_VECTORS
@@ -197,8 +192,4 @@ def multiply(
         what = (x_columns, w, y_columns, columns, heard, (x_channels, y_channels), w_step)
         on_threads(_sum, (*what, counters[1:2], step, tasks), team, threads)
     if begin <= 2 < end and back:
-        y = carray(pointer(y_at), (images, y_channels), x_columns.dtype)
-        tasks = squares(y, columns)
-        step = share_of(tasks, threads)
-        arguments = (y, y_columns, columns, True, counters[2:3], step, tasks)
-        on_threads(to_columns, arguments, team, threads)
+        turn(y_at, y_channels, y_columns, columns, True, counters[2:3], team, threads)
