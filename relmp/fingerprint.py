@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
@@ -32,6 +32,17 @@ def code_fingerprint(item: object) -> str | None:
         found = True
         digest.update(piece.encode() + b"\0")
     return digest.hexdigest()[:16] if found else None
+
+
+def changed_code(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """The end of a sentence that says what code is not what it was; empty if none is."""
+    changed = sorted(name for name in there.keys() & here.keys() if there[name] != here[name])
+    if not changed:
+        return ""
+    return (
+        f"other code of its {' and '.join(changed)}; use another folder, or if it does the same, "
+        f"say so (same_code=True, --same-code)."
+    )
 
 
 def _pieces(item: object) -> Iterator[str]:

@@ -9,6 +9,7 @@ from relmp.graphs.derived.null_models import (
     degree_preserving_rewire,
     same_size_graph,
 )
+from relmp.graphs.derived.union import disjoint_union
 from relmp.graphs.files import load_graph
 from relmp.graphs.generators import GENERATORS, create_graph
 from relmp.graphs.layers.densities import layer_densities
@@ -30,6 +31,7 @@ __all__ = [
     "coarsen",
     "create_graph",
     "degree_preserving_rewire",
+    "disjoint_union",
     "find_graph",
     "layer_densities",
     "load_connectome",

@@ -47,6 +47,10 @@ class Classifier(nn.Module, ABC):
     WIDTH_RESCALES: ClassVar[int]
     """How often the published search rescales: 15 for small images, 9 for large ones."""
 
+    CHANNELWISE: ClassVar[bool] = False
+    """Whether all but its layers works channel by channel, so that several models may be one (see
+    :class:`relmp.models.parts.union.DisjointUnion`); said by a class of itself alone."""
+
     layers: Plan
     """All layers by name."""
     input_shape: tuple[int, ...]

@@ -64,6 +64,7 @@ class MLP(Classifier):
         You, Leskovec, He, Xie, *Graph Structure of Neural Networks*, ICML 2020, section 5.1.
     """
 
+    CHANNELWISE: ClassVar[bool] = True
     NUM_ROUNDS: ClassVar[int] = 3
     BASELINE_WIDTHS: ClassVar[Widths] = (512,)
     WIDTH_RESCALES: ClassVar[int] = 15
@@ -175,6 +176,7 @@ class ResidualMLP(Classifier):
             of range.
     """
 
+    CHANNELWISE: ClassVar[bool] = True
     BASELINE_WIDTHS: ClassVar[Widths] = (512,)
     WIDTH_RESCALES: ClassVar[int] = 15
 

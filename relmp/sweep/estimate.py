@@ -13,6 +13,7 @@ import torch
 from relmp.sweep.engines.here import one_thread
 from relmp.training.data import DataSet
 from relmp.training.loop import evaluate, train_epochs
+from relmp.training.population.states import Population
 from relmp.training.run_config import RunConfig
 from relmp.training.state import TrainState
 
@@ -57,7 +58,7 @@ def _seconds(run: RunConfig, data: DataSet, device: torch.device) -> float:
     gaps = np.diff(moments)
     step = float(np.median(gaps[WARM_UP:] if len(gaps) > WARM_UP else gaps)) if len(gaps) else 0.0
     began = time.perf_counter()
-    evaluate(state, data.to(device), "test")
+    evaluate(Population([state]), data.to(device), "test")
     evaluation = time.perf_counter() - began
     epochs = run.training.epochs
     steps = -(-data.size("train") // run.training.batch_size)

@@ -14,12 +14,13 @@ import pandas as pd
 from filelock import FileLock
 
 from relmp.files import CHECK, bare, checksum, json_lines, read_json, write_text
+from relmp.fingerprint import changed_code
 from relmp.graphs import RelationalGraph
 from relmp.graphs.layers.mapping import LayerGraphs
 from relmp.models import ModelConfig
 from relmp.sweep.saved import PLAN_FILE, joined, read_plan, write_plan
 from relmp.training.config import DataConfig, TrainConfig
-from relmp.training.folder import CONFIG, RunFolder, changed_code
+from relmp.training.folder import CONFIG, RunFolder
 from relmp.training.run_config import RunConfig
 
 SWEEP_FILE = "sweep.json"

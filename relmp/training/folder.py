@@ -22,7 +22,6 @@ from relmp.claim import claimed, is_claimed, require_claim
 from relmp.files import (
     CHECK,
     atomic_write,
-    bare,
     checksum,
     json_line,
     json_lines,
@@ -31,8 +30,9 @@ from relmp.files import (
     remove_parts,
     write_text,
 )
+from relmp.fingerprint import changed_code
 from relmp.training.loop import Record
-from relmp.training.run_config import FORMAT, RunConfig
+from relmp.training.run_config import FORMAT, RunConfig, differences
 
 CHECKPOINT_FORMAT = 2
 CONFIG, METRICS, FAILURE = "config.json", "metrics.jsonl", "failure.txt"
@@ -243,6 +243,19 @@ class RunFolder:
             write_text(path, text)
         return checkpoint
 
+    def step_back(self, place: tuple[int, int]) -> dict[str, Any] | None:
+        """Take up the checkpoint before the last one if it is of this epoch and step, else None;
+        for the process that has the lock."""
+        try:
+            before = _read_checkpoint(self.path / PREVIOUS)
+        except (_BrokenError, FileNotFoundError):
+            return None
+        if (before["epoch"], before["step"]) != place:
+            return None
+        require_claim(self.path)
+        (self.path / PREVIOUS).replace(self.path / CHECKPOINT)
+        return self.resume()
+
     def _load(self, set_aside: Callable[[Path], object]) -> dict[str, Any] | None:
         broken: list[tuple[Path, _BrokenError]] = []
         for path in (self.path / CHECKPOINT, self.path / PREVIOUS):
@@ -280,32 +293,6 @@ class RunFolder:
     def forget_failure(self) -> None:
         """The run goes well now."""
         (self.path / FAILURE).unlink(missing_ok=True)
-
-
-def changed_code(there: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """The end of a sentence that says what code is not what it was; empty if none is."""
-    changed = sorted(name for name in there.keys() & here.keys() if there[name] != here[name])
-    if not changed:
-        return ""
-    return (
-        f"other code of its {' and '.join(changed)}; use another folder, or if it does the same, "
-        f"say so (same_code=True, --same-code)."
-    )
-
-
-def differences(
-    there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
-) -> Iterator[str]:
-    """What differs between two configurations, each as ``name: a there, b here``."""
-    for key in {*there, *here}:
-        a, b = there.get(key), here.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            if a.get("key") != b.get("key"):
-                yield f"{prefix}{key}: {a['name']} there, {b['name']} here"
-            elif "key" not in a:
-                yield from differences(a, b, f"{prefix}{key}.")
-        elif bare(a) != bare(b):
-            yield f"{prefix}{key}: {a} there, {b} here"
 
 
 def _first_key(values: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -13,6 +14,7 @@ from torch.optim.swa_utils import update_bn
 from relmp.training.config import TrainConfig
 from relmp.training.data import DataSet, Part, Step, objective_of, plan_epoch
 from relmp.training.device import peak_memory, seed_generators
+from relmp.training.population.states import Population
 from relmp.training.state import TrainState
 
 Record: TypeAlias = dict[str, Any]
@@ -42,54 +44,74 @@ def train_epochs(
     Raises:
         FloatingPointError: If a loss becomes infinite or NaN.
     """
-    config, options, team = state.config, state.config.loop, state.team
+    for records in train_together(Population([state]), data, pause=pause):
+        yield records[0]
+
+
+def train_together(
+    population: Population, data: DataSet, *, pause: Pause = lambda: None
+) -> Iterator[dict[int, Record]]:
+    """:func:`train_epochs` of several models on the same batches; yields the records by the numbers
+    of those that go on. Seconds and memory are a model's share."""
+    whole = population.whole
+    config, options, team, device = whole.config, whole.config.loop, whole.team, whole.device
     objective = objective_of(data)
-    while state.epoch < config.epochs:
-        plan = plan_epoch(
-            data.size("train"), config.batch_size, seed=config.seed, epoch=state.epoch
-        )
-        lr = state.begin_epoch(len(plan))
-        rest = plan[state.step :]
-        with _own_randomness(state.device):
+    while population.alive and population.place[0] < config.epochs:
+        epoch, done = population.place
+        plan = plan_epoch(data.size("train"), config.batch_size, seed=config.seed, epoch=epoch)
+        lr = population.begin_epoch(len(plan))
+        rest = plan[done:]
+        with _own_randomness(device):
             batches = data.training_batches(rest, team.share)
             for step, (images, labels) in zip(rest, batches, strict=True):
-                seed_generators(2**62 + step.seed + team.rank, state.device)
-                with state.autocast(), state.rewirer.watching() as watched:
-                    forward = state.watched if watched else state.forward
-                    scores = forward(images.contiguous(memory_format=state.layout))
-                    loss = objective.loss(scores, labels, options.label_smoothing)
-                state.optimizer.zero_grad()
-                state.scaler.scale(loss).backward()
-                state.end_batch(len(step.indices))
+                seed_generators(2**62 + step.seed + team.rank, device)
+                with whole.autocast(), whole.rewirer.watching() as watched:
+                    forward = whole.watched if watched else whole.forward
+                    given = forward(images.contiguous(memory_format=whole.layout))
+                    scores = population.split(given)
+                    losses = [
+                        objective.loss(own, labels, options.label_smoothing) for own in scores
+                    ]
+                whole.optimizer.zero_grad()
+                whole.scaler.scale(sum(losses[1:], losses[0])).backward()
+                whole.end_batch(len(step.indices))
                 with torch.no_grad():
-                    state.count(loss, objective.error(scores, labels))
+                    wrong = [objective.error(own, labels) for own in scores]
+                    population.each(partial(_count, losses, wrong))
                 pause()
-            state.check_losses()
-            trained = len(plan) * len(plan[0].indices)
-            speed = trained / state.seconds
-            ended = state.epoch + 1
+                if not population.alive:
+                    return
+            population.each(_check_losses)
+            trained, seconds = len(plan) * len(plan[0].indices), population.seconds
+            ended = epoch + 1
             evaluated = ended % options.evaluate_every == 0 or ended == config.epochs
             if evaluated:
-                measure_statistics(state, data, plan[: options.precise_bn])
-        record = {
-            "epoch": ended,
-            "lr": lr,
-            "train_loss": float(team.sum(state.losses).double().mean()) / team.size,
-            "train_error": 100 * float(team.sum(state.wrong)) / trained,
-        }
+                measure_statistics(whole, data, plan[: options.precise_bn])
+        records: dict[int, Record] = {}
+        for number in population.alive:
+            state = population.states[number]
+            records[number] = {
+                "epoch": ended,
+                "lr": lr,
+                "train_loss": float(team.sum(state.losses).double().mean()) / team.size,
+                "train_error": 100 * float(team.sum(state.wrong)) / trained,
+            }
         for part, prefix in EVALUATED:
             if evaluated and data.size(part):
-                found = evaluate(state, data, part, pause=pause)
-                record |= {f"{prefix}_{name}": value for name, value in found.items()}
-        if evaluated and not math.isfinite(record["test_loss"]):
-            state.fail(f"The test loss became {record['test_loss']} after the update", state.step)
-        record["seconds"] = state.seconds
-        record["images_per_second"] = speed
-        record["peak_memory"] = peak_memory(state.device)
-        if config.rewiring is not None:
-            record["train_flops"] = state.rewirer.flops(state.model, data.input_shape)
-        state.end_epoch()
-        yield record
+                found = evaluate(population, data, part, pause=pause)
+                for number, record in records.items():
+                    record |= {f"{prefix}_{name}": value for name, value in found[number].items()}
+        if evaluated:
+            population.each(partial(_check_tested, records))
+        for number in population.alive:
+            record = records[number]
+            record["seconds"] = population.seconds
+            record["images_per_second"] = trained / seconds
+            record["peak_memory"] = peak_memory(device)
+            if config.rewiring is not None:
+                record["train_flops"] = whole.rewirer.flops(whole.model, data.input_shape)
+        population.end_epoch()
+        yield {number: records[number] for number in population.alive}
 
 
 def measure_statistics(state: TrainState, data: DataSet, steps: list[Step]) -> None:
@@ -110,26 +132,32 @@ def measure_statistics(state: TrainState, data: DataSet, steps: list[Step]) -> N
 
 @torch.no_grad()
 def evaluate(
-    state: TrainState, data: DataSet, part: Part, *, pause: Pause = lambda: None
-) -> dict[str, float]:
-    """Mean loss and the shares that are wrong (in percent) on a part of the data.
+    population: Population, data: DataSet, part: Part, *, pause: Pause = lambda: None
+) -> list[dict[str, float]]:
+    """Mean loss and the shares that are wrong (in percent) on a part of the data, of each model.
 
     Of classes these are cross-entropy, error and top-5 error; a data set may say otherwise.
     """
-    objective = objective_of(data)
-    state.model.eval()
-    model = state.evaluated.eval()
-    sums = torch.zeros(1 + len(objective.shares), dtype=torch.float64, device=state.device)
-    for images, labels in data.batches(part, state.team.share):
-        with state.autocast():
-            scores = model(images.contiguous(memory_format=state.layout)).float()
-        sums[0] += objective.total(scores, labels)
-        for place, wrong in enumerate(objective.wrong(scores, labels), 1):
-            sums[place] += wrong
+    objective, whole = objective_of(data), population.whole
+    whole.model.eval()
+    model = whole.evaluated.eval()
+    sums = torch.zeros(
+        len(population.states), 1 + len(objective.shares), dtype=torch.float64, device=whole.device
+    )
+    for images, labels in data.batches(part, whole.team.share):
+        with whole.autocast():
+            given = model(images.contiguous(memory_format=whole.layout))
+        for row, own in zip(sums, population.split(given), strict=True):
+            scores = own.float()
+            row[0] += objective.total(scores, labels)
+            for place, wrong in enumerate(objective.wrong(scores, labels), 1):
+                row[place] += wrong
         pause()
-    loss, *wrong_shares = (state.team.sum(sums) / data.size(part)).tolist()
-    shares = zip(objective.shares, wrong_shares, strict=True)
-    return {"loss": loss, **{name: 100 * share for name, share in shares}}
+    found = []
+    for loss, *wrong_shares in (whole.team.sum(sums) / data.size(part)).tolist():
+        shares = zip(objective.shares, wrong_shares, strict=True)
+        found.append({"loss": loss, **{name: 100 * share for name, share in shares}})
+    return found
 
 
 def predict_scores(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
@@ -150,6 +178,20 @@ def check_batches(config: TrainConfig, images: int, processes: int) -> None:
             f"a batch_size that is a multiple of {processes} and at most {images}, the number "
             f"of training images."
         )
+
+
+def _count(losses: list[Tensor], wrong: list[Tensor], number: int, state: TrainState) -> None:
+    state.count(losses[number], wrong[number])
+
+
+def _check_losses(number: int, state: TrainState) -> None:
+    state.check_losses()
+
+
+def _check_tested(records: dict[int, Record], number: int, state: TrainState) -> None:
+    loss = records[number]["test_loss"]
+    if not math.isfinite(loss):
+        state.fail(f"The test loss became {loss} after the update", state.step)
 
 
 def _own_randomness(device: torch.device) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,27 +15,17 @@ from torch import nn
 from relmp.machine import processor
 from relmp.models import count_flops, count_parameters
 from relmp.models.own.described import check_fresh, model_config, require_model
-from relmp.rounds import Round
 from relmp.training.config import DataConfig, Settings, TrainConfig
 from relmp.training.data import DataSet, as_data_set, load_data
 from relmp.training.data.arrays import HELD_OUT
 from relmp.training.data.given import batch_size_of
-from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder, differences
-from relmp.training.interrupt import deferred_interrupts
-from relmp.training.loop import Pause, Record, check_batches, predict_scores, train_epochs
-from relmp.training.outside.start import check_patience, load_start, source_text
+from relmp.training.folder import RunFolder
+from relmp.training.loop import Record, predict_scores
+from relmp.training.outside.start import check_patience, source_text
+from relmp.training.population.members import Member, OnStep, train_members
 from relmp.training.processes import Team, join_team
 from relmp.training.run_config import RunConfig
-from relmp.training.state import TrainState, use_executions
 from relmp.training.tracking import Track, several, tracked
-
-OnStep: TypeAlias = Callable[[int, int], None]
-"""``(steps done, steps in all)``"""
-
-SAVE_SECONDS = 600.0
-"""A checkpoint is written after every epoch, and within one when so much time has passed."""
-AGREE_EVERY = 10
-"""Several processes agree once in so many steps whether to save or stop."""
 
 
 def train(
@@ -165,125 +154,9 @@ def train_run(
         FloatingPointError: If a loss becomes infinite or NaN; the last good checkpoint is kept.
         KeyboardInterrupt: If a stop was asked for; with a folder everything is saved.
     """
-    team = team or Team()
-    check_batches(config, data.size("train"), team.size)
-    saved = team.tell(folder.resume() if folder and team.leads else None)
-    if saved is not None:
-        assert folder is not None
-        _check_same(folder, saved, data)
-        use_executions(model.to(device), saved["executions"])
-    elif config.init_from is not None:
-        load_start(model, config.init_from)
-    state = TrainState(model, config, device, team)
-    records: list[Record] = [] if saved is None else saved["records"]
-    if saved is not None:
-        _restore(state, saved, folder)
-    if config.is_finished(records):
-        state.finish()
-        return records
-    save = None if folder is None else _saver(folder, state, records, data)
-    path = None if folder is None else folder.path
-    state.rewirer.keep_in(path, fresh=saved is None)
-    state.selections.keep_in(path, fresh=saved is None, epoch=state.epoch)
-    interrupts: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False)
-    if folder is not None:
-        interrupts = deferred_interrupts()
-    with interrupts as interrupted:
-        pause = _pause(state, save, interrupted, on_step)
-        try:
-            for record in train_epochs(state, data.to(device), pause=pause):
-                records.append(record)
-                if save is not None:
-                    save(record)
-                if report is not None:
-                    report(record)
-                if config.is_finished(records):
-                    break
-                if save is not None and team.any(interrupted(), device):
-                    raise KeyboardInterrupt
-        except FloatingPointError as error:
-            if folder is None:
-                raise
-            kept = f"the checkpoint of epoch {len(records)} is kept" if records else "none is kept"
-            raise FloatingPointError(f"{error} In '{folder.path}' {kept}.") from error
-        except RuntimeError as error:
-            # A signal to the whole group ends the processes that read images before this one.
-            if interrupted() and "DataLoader worker" in str(error):
-                raise KeyboardInterrupt from None
-            raise
-    state.finish()
-    return records
-
-
-Save: TypeAlias = Callable[[Record | None], None]
-"""Writes a checkpoint, and the record of an epoch where one has ended."""
-
-
-def _saver(folder: RunFolder, state: TrainState, records: list[Record], data: DataSet) -> Save:
-    fixed = {
-        "format": CHECKPOINT_FORMAT,
-        "records": records,
-        "executions": [r.execution for r in state.model.modules() if isinstance(r, Round)],
-        "data": data.describe(),
-    }
-
-    def save(record: Record | None) -> None:
-        checkpoint = fixed | state.state_dict()
-        if state.team.leads:
-            folder.save(checkpoint, record)
-
-    return save
-
-
-def _restore(state: TrainState, saved: dict[str, Any], folder: RunFolder | None) -> None:
-    try:
-        state.load_state_dict(saved)
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ValueError(
-            f"The checkpoint in '{folder and folder.path}' is of another model: {reason}"
-        ) from error
-
-
-def _pause(
-    state: TrainState,
-    save: Save | None,
-    interrupted: Callable[[], bool],
-    on_step: OnStep | None,
-) -> Pause:
-    """What is done between steps: tell how far it is, save from time to time, stop if asked."""
-    team, saved, seen = state.team, time.monotonic(), (0, 0)
-
-    def pause() -> None:
-        nonlocal saved, seen
-        if on_step is not None and team.leads:
-            steps = len(state.losses)
-            on_step(state.epoch * steps + state.step, state.config.epochs * steps)
-        here = (state.epoch, state.step)
-        # Processes evaluate different numbers of batches, so they agree while training only.
-        if save is None or (team.size > 1 and (here == seen or state.step % AGREE_EVERY)):
-            return
-        seen = here
-        due = time.monotonic() - saved >= SAVE_SECONDS
-        if team.any(due or interrupted(), state.device):
-            stop = team.any(interrupted(), state.device)
-            state.check_losses()
-            state.check_weights()
-            save(None)
-            saved = time.monotonic()
-            if stop:
-                raise KeyboardInterrupt
-
-    return pause
-
-
-def _check_same(folder: RunFolder, saved: dict[str, Any], data: DataSet) -> None:
-    differing = sorted(differences(saved["data"], data.describe()))
-    if differing:
-        raise ValueError(
-            f"The run in '{folder.path}' was started with other data ({'; '.join(differing)}); "
-            f"use the same, or another folder."
-        )
+    member = Member(model, folder, report)
+    train_members([member], data, config, device, team=team, on_step=on_step)
+    return member.records
 
 
 def data_of(

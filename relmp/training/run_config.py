@@ -10,6 +10,7 @@ from dataclasses import Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from relmp.files import bare
 from relmp.models import MODELS, ModelConfig
 from relmp.training.config import DataConfig, DataOptions, TrainConfig
 
@@ -125,6 +126,21 @@ class RunConfig:
         return replace(self.model, options={**self.model.options, name: value})
 
 
+def differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    """What differs between two configurations, each as ``name: a there, b here``."""
+    for key in {*there, *here}:
+        a, b = there.get(key), here.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if a.get("key") != b.get("key"):
+                yield f"{prefix}{key}: {a['name']} there, {b['name']} here"
+            elif "key" not in a:
+                yield from differences(a, b, f"{prefix}{key}.")
+        elif bare(a) != bare(b):
+            yield f"{prefix}{key}: {a} there, {b} here"
+
+
 def _model_key(model: ModelConfig) -> dict[str, Any]:
     usual = ModelConfig(model.name, options=_writable(_defaults(model.name))).plain_options()
     options = {
@@ -189,4 +205,4 @@ def _with(config: Any, name: str, value: Any, axis: str) -> Any:
     return replace(config, **{first: value})
 
 
-__all__ = ["AXES_HINT", "FORMAT", "RunConfig"]
+__all__ = ["AXES_HINT", "FORMAT", "RunConfig", "differences"]

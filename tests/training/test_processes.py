@@ -102,10 +102,10 @@ def test_two_processes_train_like_one_with_the_whole_batch(tmp_path: Path) -> No
 RUN = """
 import sys
 import relmp
-from relmp.training import run
+from relmp.training.population import members
 from tests.training.test_processes import SETTINGS, data, model
 
-run.SAVE_SECONDS = 0.0 if "save" in sys.argv else 1e9
+members.SAVE_SECONDS = 0.0 if "save" in sys.argv else 1e9
 relmp.train(model(), data(), out=sys.argv[1], **{**SETTINGS, "batch_size": 16,
             "epochs": int(sys.argv[2])})
 """

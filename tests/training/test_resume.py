@@ -21,9 +21,10 @@ from torch import nn
 
 import relmp
 from relmp.graphs import create_graph
-from relmp.training import ImageData, run
+from relmp.training import ImageData
 from relmp.training.folder import RunFolder
 from relmp.training.interrupt import deferred_interrupts
+from relmp.training.population import members
 
 ROOT = Path(__file__).parents[2]
 GRAPH = create_graph("ws_flex", n=16, k=4, p=0.3, seed=1)
@@ -89,7 +90,7 @@ def test_goes_on_from_any_step(
     """3 epochs of 3 steps and 2 evaluated batches each; stopped at these calls of the pause."""
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "SAVE_SECONDS", 0.0)  # save after every step
+        patch.setattr(members, "SAVE_SECONDS", 0.0)  # save after every step
         for stop in stops:
             calls = 0
 
@@ -168,10 +169,10 @@ import torch
 torch.set_num_threads(1)
 from pathlib import Path
 import relmp
-from relmp.training import run
+from relmp.training.population import members
 from tests.training.test_resume import EVERYTHING, data, model
 
-run.SAVE_SECONDS = 0.0  # a checkpoint after every step, on a slow disk, so that many kills meet
+members.SAVE_SECONDS = 0.0  # a checkpoint after every step, on a slow disk, so that many kills meet
 fsync = os.fsync        # one half written
 os.fsync = lambda file: (fsync(file), time.sleep(0.003))
 whole, folder, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

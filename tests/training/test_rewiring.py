@@ -18,8 +18,9 @@ from torch import Tensor, nn
 import relmp
 from relmp.graphs import RelationalGraph, create_graph
 from relmp.rounds import RelationalConv2d, RelationalLinear, Round
-from relmp.training import TrainConfig, load_data, run
+from relmp.training import TrainConfig, load_data
 from relmp.training.loop import train_epochs
+from relmp.training.population import members
 from relmp.training.rewiring.places import EdgePlaces
 from relmp.training.rewiring.rule import (
     SET,
@@ -221,7 +222,7 @@ def test_kill_and_resume_across_rewirings(
 
     options = {**SETTINGS, "rewiring": RULES[name]}
     relmp.train(model(), out=tmp_path / "whole", **options)
-    monkeypatch.setattr(run, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(members, "SAVE_SECONDS", 0.0)
     for stop in (2, 5, 9, 13):
         calls = 0
 

@@ -1,0 +1,1 @@
+"""Runs that see the same batches, trained as one."""
