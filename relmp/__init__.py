@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from relmp.graphs import coarsen as coarsen
     from relmp.graphs import create_graph as create_graph
     from relmp.graphs import degree_preserving_rewire as degree_preserving_rewire
+    from relmp.graphs import disjoint_union as disjoint_union
     from relmp.graphs import find_graph as find_graph
     from relmp.graphs import layer_densities as layer_densities
     from relmp.graphs import load_connectome as load_connectome
@@ -111,6 +112,7 @@ _HOMES = {
         "coarsen",
         "create_graph",
         "degree_preserving_rewire",
+        "disjoint_union",
         "find_graph",
         "layer_densities",
         "load_connectome",

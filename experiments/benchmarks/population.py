@@ -1,36 +1,37 @@
 """Models trained one by one, and as one round over the disjoint union of their graphs.
 
     python experiments/benchmarks/population.py
+    python experiments/benchmarks/population.py --budgets 64 128 256 512 --densities 0.14 0.42
     python experiments/benchmarks/population.py --threads 2
 
-The MLP of the main job (budget of width 128, batch 128) over the graphs of its 52 that are nearest
-to a density. A population shares its batches: one stem as wide as all stems, rounds over the
-disjoint union, one head a model, the mean losses added up, one optimiser. That is all that a
-population in one process could save, without the loop around it. Sizes take turns; milliseconds of
-processor time for one model's step, medians.
+An epoch of the MLP of the main job (MNIST-1D, batch 128) over graphs of its 52 that are nearest to
+a density, as a sweep trains it (steps, losses, records, the members' weights at the end), without
+evaluation and files. Sizes take turns of an epoch; milliseconds of processor time for one step of
+one model, medians.
 
-Device: a CPU, one to two minutes. Prints tables in Markdown; what came is in ``population.md``.
+Device: a CPU, two minutes. Prints tables in Markdown; what came is in ``population.md``.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 import tyro
-from torch import Tensor, nn
 
 import relmp
 from relmp.machine import processor
-from relmp.models import match_flops
-from relmp.rounds import Round
+from relmp.sweep import over_graphs
+from relmp.training.data import DataSet
+from relmp.training.loop import train_together
+from relmp.training.population.states import Population
+from relmp.training.run_config import RunConfig
+from relmp.training.state import TrainState
 
-BATCH, FEATURES, CLASSES, STEM = 128, 40, 10, 128
+EPOCHS = 1000  # more than are timed, so that none is evaluated
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,17 @@ class Benchmark:
 
     Args:
         densities: Of the graphs.
+        budgets: Widths of the complete graph's MLP, whose FLOPs the models have.
         sizes: Of the populations.
         threads: Threads; with more than one, times are of the clock, times the threads.
         turns: How often the sizes take turns.
     """
 
     densities: tuple[float, ...] = (0.14, 0.2, 0.3, 0.42, 0.65)
+    budgets: tuple[int, ...] = (128,)
     sizes: tuple[int, ...] = (1, 2, 4, 8)
     threads: int = 1
-    turns: int = 25
+    turns: int = 7
 
     def run(self) -> None:
         torch.set_num_threads(self.threads)
@@ -55,91 +58,50 @@ class Benchmark:
         kind = "processor time" if self.threads == 1 else f"clock x {self.threads}"
         print(f"{processor()}, {self.threads} threads, milliseconds a model ({kind})\n")
         names = [f"{size} at once" for size in self.sizes]
-        heads = ["density", "width", *names, "best gain"]
+        heads = ["FLOPs of", "density", "width", *names, "best gain"]
         print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-        known = relmp.sample_graphs(n=64, size=52)
-        for density in self.densities:
-            near = sorted(known, key=lambda graph: abs(graph.density - density))
-            width = _width(near[0])
-            steps = [step_of(near[:size], width) for size in self.sizes]
-            times: list[list[float]] = [[] for _ in steps]
-            for turn in range(self.turns + 2):
-                for size, step, kept in zip(self.sizes, steps, times, strict=True):
-                    step()
-                    began = clock()
-                    step()
-                    step()
-                    if turn >= 2:
-                        kept.append(1e3 * (clock() - began) / 2 / size * self.threads)
-            medians = [statistics.median(kept) for kept in times]
-            gain = max(
-                statistics.median(a / b for a, b in zip(times[0], kept, strict=True))
-                for kept in times
-            )
-            cells = [f"{density:g}", str(width), *(f"{m:.2f}" for m in medians), f"{gain:.2f}"]
-            print(f"| {' | '.join(cells)} |", flush=True)
-
-
-def _width(graph: relmp.RelationalGraph) -> int:
-    options = {"graph": graph, "num_classes": CLASSES, "width": STEM}
-    return int(match_flops("mlp", input_shape=(FEATURES,), **options).widths[0])
-
-
-class Population(nn.Module):
-    """MLPs of one width over several graphs, as one."""
-
-    def __init__(self, graphs: Sequence[relmp.RelationalGraph], width: int) -> None:
-        super().__init__()
-        count, union = len(graphs), disjoint_union(graphs)
-        self.stem = nn.Sequential(
-            nn.Linear(FEATURES, count * STEM, bias=False), nn.BatchNorm1d(count * STEM), nn.ReLU()
-        )
-        channels = [count * STEM, *[count * width] * 3]
-        self.rounds = nn.Sequential(
-            *(
-                Round(
-                    union, channels[i], channels[i + 1], bias=False,
-                    update=nn.Sequential(nn.BatchNorm1d(channels[i + 1]), nn.ReLU()),
+        data = relmp.load_data("mnist1d")
+        for budget in self.budgets:
+            for density in self.densities:
+                runs = _runs(density, budget, max(self.sizes))
+                epochs = [_epochs(runs[:size], data) for size in self.sizes]
+                times = self._times(epochs, -(-data.size("train") // 128), clock)
+                medians = [statistics.median(kept) for kept in times]
+                gain = max(
+                    statistics.median(a / b for a, b in zip(times[0], kept, strict=True))
+                    for kept in times
                 )
-                for i in range(3)
-            )
-        )  # fmt: skip
-        self.heads = nn.Parameter(0.01 * torch.randn(count, width, CLASSES))
-        self.bias = nn.Parameter(torch.zeros(count, 1, CLASSES))
+                cells = [f"{m:.2f}" for m in medians]
+                width = runs[0].model.options["width"]
+                row = [str(budget), f"{density:g}", str(width), *cells, f"{gain:.2f}"]
+                print(f"| {' | '.join(row)} |", flush=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, features]`` -> ``[models, B, classes]``."""
-        out = self.rounds(self.stem(x)).view(len(x), len(self.heads), -1).transpose(0, 1)
-        return torch.baddbmm(self.bias, out, self.heads)
-
-
-def disjoint_union(graphs: Sequence[relmp.RelationalGraph]) -> relmp.RelationalGraph:
-    """All graphs side by side, no edge between them."""
-    nodes = [graph.num_nodes for graph in graphs]
-    starts = np.cumsum([0, *nodes[:-1]])
-    edges = np.concatenate(
-        [graph.edge_index.numpy().T + start for graph, start in zip(graphs, starts, strict=True)]
-    )
-    pairs = [(int(source), int(target)) for source, target in edges]
-    return relmp.RelationalGraph.from_edges(pairs, sum(nodes), directed=True)
+    def _times(
+        self, epochs: list[Iterator[object]], steps: int, clock: Callable[[], float]
+    ) -> list[list[float]]:
+        times: list[list[float]] = [[] for _ in epochs]
+        for turn in range(self.turns + 1):
+            for size, epoch, kept in zip(self.sizes, epochs, times, strict=True):
+                began = clock()
+                next(epoch)
+                if turn:
+                    kept.append(1e3 * (clock() - began) / steps / size * self.threads)
+        return times
 
 
-def step_of(graphs: Sequence[relmp.RelationalGraph], width: int) -> Callable[[], object]:
-    """A training step of a population."""
-    torch.manual_seed(0)
-    model = Population(graphs, width)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True
-    )
-    x, labels = torch.randn(BATCH, FEATURES), (torch.arange(BATCH) % CLASSES).repeat(len(graphs))
+def _runs(density: float, budget: int, count: int) -> list[RunConfig]:
+    known = relmp.sample_graphs(n=64, size=52)
+    near = sorted(known, key=lambda graph: abs(graph.density - density))[:count]
+    plan = over_graphs(
+        "mlp", graphs=near, seeds=1, data="mnist1d", width=budget, epochs=EPOCHS,
+        evaluate_every=EPOCHS,
+    )  # fmt: skip
+    return plan[1:]
 
-    def step() -> None:
-        loss = F.cross_entropy(model(x).flatten(0, 1), labels, reduction="sum") / BATCH
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
 
-    return step
+def _epochs(runs: list[RunConfig], data: DataSet) -> Iterator[object]:
+    states = [TrainState(run.model.create(), run.training) for run in runs]
+    return train_together(Population(states), data)
 
 
 if __name__ == "__main__":

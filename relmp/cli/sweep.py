@@ -55,6 +55,8 @@ class Sweep(TrainingOptions):
             RAY_ADDRESS.
         workers: Processes; one a core on a CPU and one on a GPU by default.
         shard: Which part of the plan to train, such as 3/10, for jobs that share the folder.
+        population: How many runs on the same batches are trained as one round over the disjoint
+            union of their graphs; 1 for each by itself, auto where it gains.
         retries: How often a run that fails is tried again.
         dry_run: Say what would be trained, and about how long it takes, and train nothing.
     """
@@ -68,6 +70,7 @@ class Sweep(TrainingOptions):
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
     shard: str | None = None
+    population: int | Literal["auto"] = "auto"
     retries: int = 0
     dry_run: bool = False
     seed: Annotated[int, tyro.conf.Suppress] = 0
@@ -190,7 +193,8 @@ class Sweep(TrainingOptions):
         table = run_plan(
             runs, self.out, data_folder=self.data_folder, download=self.download,
             device=self.device, engine=self.engine, workers=self.workers, shard=self.shard,
-            retries=self.retries, same_code=self.same_code, budget=self.width, track=self.track,
+            population=self.population, retries=self.retries, same_code=self.same_code,
+            budget=self.width, track=self.track,
         )  # fmt: skip
         axes = [name for name in table.columns if "." in str(name)]
         if axes:
@@ -206,18 +210,27 @@ class Sweep(TrainingOptions):
     def _say(self, runs: list[RunConfig]) -> None:
         from relmp.machine import cores, text_of_seconds
         from relmp.sweep.estimate import estimate_seconds
-        from relmp.sweep.runner import shard_of
+        from relmp.sweep.populations import known_populations, population_limits, populations
+        from relmp.sweep.runner import parse_shard
         from relmp.sweep.store import RunStore
         from relmp.sweep.work import Source
         from relmp.training.device import pick_device
 
-        part, source = shard_of(runs, self.shard), Source(self.data_folder, self.download)
+        source, device = Source(self.data_folder, self.download), pick_device(self.device)
+        limits = population_limits(self.population, str(device))
+        units = populations(runs, limits, known_populations(Path(self.out)))
+        units = units[parse_shard(self.shard)]
+        part = [run for unit in units for run in unit]
         folders = RunStore(Path(self.out)).folders(part)
-        left = [r for r in part if not r.training.is_finished(folders[r.key].records())]
+        open_ = [
+            [run for run in unit if not run.training.is_finished(folders[run.key].records())]
+            for unit in units
+        ]
+        left = [unit for unit in open_ if unit]
         graphs = {run.model.graph for run in part}
-        print(f"{len(part)} runs over {len(graphs)} graphs, {len(left)} of them to be trained.")
+        count = sum(map(len, left))
+        print(f"{len(part)} runs over {len(graphs)} graphs, {count} of them to be trained.")
         if left:
-            device = pick_device(self.device)
             seconds = estimate_seconds(left, lambda run: source.load(run.data), device)
             workers = self.workers or (cores() if device.type == "cpu" else 1)
             print(

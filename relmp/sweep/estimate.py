@@ -12,13 +12,13 @@ import torch
 
 from relmp.sweep.engines.here import one_thread
 from relmp.training.data import DataSet
-from relmp.training.loop import evaluate, train_epochs
-from relmp.training.population.states import Population
+from relmp.training.loop import evaluate, train_together
+from relmp.training.population.states import Population, population_refusal
 from relmp.training.run_config import RunConfig
 from relmp.training.state import TrainState
 
-RUNS = 3
-"""How many runs of the plan are tried, spread over it."""
+UNITS = 3
+"""How many units of the plan are tried, spread over it."""
 WARM_UP, STEPS = 3, 12
 
 
@@ -27,25 +27,32 @@ class _EnoughError(Exception):
 
 
 def estimate_seconds(
-    plan: Sequence[RunConfig], load: Callable[[RunConfig], DataSet], device: torch.device
+    units: Sequence[Sequence[RunConfig]],
+    load: Callable[[RunConfig], DataSet],
+    device: torch.device,
 ) -> float:
     """Seconds of work in a plan: steps and evaluations of a few runs, timed and multiplied.
 
     Divide by the number of processes that share it.
 
     Args:
-        plan: The runs.
+        units: The runs, in groups of those that are trained as one.
         load: Gives the data of a run.
         device: Where they are trained.
     """
-    places = np.unique(np.linspace(0, len(plan) - 1, min(RUNS, len(plan))).astype(int))
+    places = np.unique(np.linspace(0, len(units) - 1, min(UNITS, len(units))).astype(int))
     with one_thread(), torch.random.fork_rng(devices=[]):
-        each = [_seconds(plan[place], load(plan[place]), device) for place in places]
-    return float(np.mean(each)) * len(plan)
+        each = [_seconds_of_one(units[place], load(units[place][0]), device) for place in places]
+    return float(np.mean(each)) * sum(map(len, units))
 
 
-def _seconds(run: RunConfig, data: DataSet, device: torch.device) -> float:
-    state = TrainState(run.model.create(), replace(run.training, epochs=1), device)
+def _seconds_of_one(unit: Sequence[RunConfig], data: DataSet, device: torch.device) -> float:
+    """Seconds that a run of such a unit takes."""
+    training = replace(unit[0].training, epochs=1)
+    models = [run.model.create() for run in unit]
+    if len(models) > 1 and population_refusal(models, training) is not None:
+        models = models[:1]
+    states = [TrainState(model, training, device) for model in models]
     moments: list[float] = []
 
     def pause() -> None:
@@ -54,13 +61,13 @@ def _seconds(run: RunConfig, data: DataSet, device: torch.device) -> float:
             raise _EnoughError
 
     with suppress(_EnoughError):
-        list(train_epochs(state, data.to(device), pause=pause))
+        list(train_together(Population(states), data.to(device), pause=pause))
     gaps = np.diff(moments)
     step = float(np.median(gaps[WARM_UP:] if len(gaps) > WARM_UP else gaps)) if len(gaps) else 0.0
     began = time.perf_counter()
-    evaluate(Population([state]), data.to(device), "test")
+    evaluate(states[0], data.to(device), "test")
     evaluation = time.perf_counter() - began
-    epochs = run.training.epochs
-    steps = -(-data.size("train") // run.training.batch_size)
-    evaluated = -(-epochs // run.training.loop.evaluate_every)
-    return epochs * steps * step + evaluated * evaluation
+    epochs = unit[0].training.epochs
+    steps = -(-data.size("train") // training.batch_size)
+    evaluated = -(-epochs // training.loop.evaluate_every)
+    return epochs * steps * step / len(states) + evaluated * evaluation

@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from relmp.progress import Advance
-from relmp.sweep.engines.event import Event
+from relmp.sweep.engines.event import FORESEEN, Event
 from relmp.training.folder import RunFolder
 from relmp.training.loop import Record
 from relmp.training.run_config import RunConfig
@@ -22,9 +22,9 @@ class Job:
     run: RunConfig
     folder: RunFolder
 
-    def task(self, settings: tuple[Any, ...]) -> tuple[Path, dict[str, Any], Any]:
-        """The arguments of :func:`relmp.sweep.work.train_planned`."""
-        return (self.folder.path, self.run.to_dict(), *settings)
+    def described(self) -> tuple[Path, dict[str, Any]]:
+        """The run for another process."""
+        return self.folder.path, self.run.to_dict()
 
     def records(self) -> list[Record]:
         """The records so far; none where they cannot be read, which is said where it is trained."""
@@ -40,6 +40,10 @@ class Job:
         return len(self.records())
 
 
+Unit: TypeAlias = Sequence[Job]
+"""Runs that are trained as one; most often a single one."""
+
+
 def label_of(run: RunConfig) -> str:
     """The graph and seed of a run, for people."""
     graph = run.model.graph
@@ -51,57 +55,69 @@ class Jobs:
     """Runs on their way: pending, busy elsewhere, failed or done.
 
     Args:
-        jobs: All runs.
+        units: All runs, in groups of those that are trained as one.
         advance: Is told of every epoch, with a note of how it stands.
         retries: How often a run that fails is tried again.
     """
 
-    def __init__(self, jobs: Sequence[Job], advance: Advance, retries: int) -> None:
+    def __init__(self, units: Sequence[Unit], advance: Advance, retries: int) -> None:
         self.retries, self.advance = retries, advance
-        self.pending: list[Job] = []
-        self.busy: list[Job] = []
+        self.pending: list[Unit] = []
+        self.busy: list[Unit] = []
         self.failed: list[tuple[Job, str]] = []
         self.tries: dict[str, int] = {}
+        self.finished: set[str] = set()
         self.done, self.running, self.best = 0, 0, float("inf")
-        for job in jobs:
-            records = job.records()
-            if job.run.training.is_finished(records):
-                self._finish(records)
-                advance(job.run.training.epochs, self.note())
-            else:
-                self.pending.append(job)
-                advance(len(records), self.note())
-        self.total = len(self.pending)
+        for unit in units:
+            for job in unit:
+                records = job.records()
+                if job.run.training.is_finished(records):
+                    self._finish(job, records)
+                    advance(job.run.training.epochs, self.note())
+                else:
+                    advance(len(records), self.note())
+            if self._open(unit):
+                self.pending.append(unit)
+        self.total = sum(len(self._open(unit)) for unit in self.pending)
 
-    def hand_out(self) -> list[Job]:
+    def hand_out(self) -> list[Unit]:
         """The pending runs, which an engine now has."""
         handed, self.pending = self.pending, []
         return handed
 
-    def take(self, event: Event, job: Job) -> None:
-        """Note what an engine says of a run."""
-        if event.kind == "started":
-            self.running += 1
-        elif event.kind == "progress":
+    def take(self, event: Event, unit: Unit) -> None:
+        """Note what an engine says of a unit."""
+        if event.kind == "progress":
             self.advance(1, self.note())
-        elif event.kind == "busy":
-            self.running -= 1
-            self.busy.append(job)
-        elif event.kind == "done":
-            self.running -= 1
+            return
+        jobs = self._open(unit)
+        if event.kind == "started":
+            self.running += len(jobs)
+            return
+        self.running -= len(jobs)
+        if event.kind == "busy":
+            self.busy.append(unit)
+            return
+        again = False
+        for job in jobs:
             records = job.records()
-            self._finish(records)
-            self.advance(job.run.training.epochs - len(records), self.note())  # stopped early
-        else:
-            self.running -= 1
-            self._fail(job, event)
-            self.advance(0, self.note())
+            if job.run.training.is_finished(records):
+                self._finish(job, records)
+                self.advance(job.run.training.epochs - len(records), self.note())  # stopped early
+            else:
+                again |= self._fail(job, event)
+                self.advance(0, self.note())
+        if again:
+            self.pending.append(unit)
 
     def free_again(self) -> None:
         """Runs that nobody is training any longer are pending again."""
-        free = [job for job in self.busy if not job.folder.is_locked()]
-        self.busy = [job for job in self.busy if job not in free]
+        free = [unit for unit in self.busy if not any(job.folder.is_locked() for job in unit)]
+        self.busy = [unit for unit in self.busy if unit not in free]
         self.pending += free
+
+    def _open(self, unit: Unit) -> list[Job]:
+        return [job for job in unit if job.run.key not in self.finished]
 
     def note(self) -> str:
         """How it stands, in a few words."""
@@ -124,16 +140,25 @@ class Jobs:
             stacklevel=stacklevel,
         )
 
-    def _finish(self, records: list[Record]) -> None:
+    def _finish(self, job: Job, records: list[Record]) -> None:
+        self.finished.add(job.run.key)
         self.done += 1
         if records:
             self.best = min(self.best, records[-1].get("test_error", float("inf")))
 
-    def _fail(self, job: Job, event: Event) -> None:
+    def _fail(self, job: Job, event: Event) -> bool:
+        """Note that a run failed; returns whether it is to be tried again."""
         if job.folder.failure() is None:  # its process had no time to
             job.folder.note_failure(event.details)
         tries = self.tries[job.run.key] = self.tries.get(job.run.key, 0) + 1
         if tries <= self.retries:
-            self.pending.append(job)
-        else:
-            self.failed.append((job, event.reason))
+            return True
+        self.failed.append((job, event.reason or reason_written(job.folder.failure())))
+        return False
+
+
+def reason_written(failure: str | None) -> str:
+    """The sentence at the end of a traceback that a folder keeps."""
+    last = (failure or "").strip().rpartition("\n")[2]
+    kind, colon, sentence = last.partition(": ")
+    return sentence if colon and kind in [error.__name__ for error in FORESEEN] else last

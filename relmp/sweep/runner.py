@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from relmp.machine import cores
 from relmp.models.own.build import Builder
 from relmp.progress import progress
 from relmp.sweep.engines import ENGINES, Event, run_here, run_in_pool, run_on_ray
-from relmp.sweep.jobs import Job, Jobs, label_of
+from relmp.sweep.jobs import Job, Jobs, Unit, label_of
 from relmp.sweep.plan import over_graphs
+from relmp.sweep.populations import PopulationSize, kept_populations, population_limits
 from relmp.sweep.store import RunStore, collect
 from relmp.sweep.work import Ready, Source, train_planned
 from relmp.training.device import pick_device
@@ -45,6 +47,7 @@ def run_sweep(
     engine: str = "local",
     workers: int | None = None,
     shard: str | None = None,
+    population: PopulationSize = "auto",
     retries: int = 0,
     same_code: bool = False,
     show_progress: bool = True,
@@ -70,8 +73,8 @@ def run_sweep(
             paper's by default.
         data_folder: Where the files of the data set lie.
         download: Whether missing files are fetched.
-        device, engine, workers, shard, retries, same_code, show_progress, track: See
-            :func:`run_plan`.
+        device, engine, workers, shard, population, retries, same_code, show_progress, track:
+            See :func:`run_plan`.
         **options: Settings of training and data as those of :func:`relmp.train` (``epochs=``,
             ``lr=``, ``optimizer=``, ...), and options of the model (``message=``, ``aggr=``,
             ...).
@@ -99,6 +102,7 @@ def run_sweep(
         engine=engine,
         workers=workers,
         shard=shard,
+        population=population,
         retries=retries,
         same_code=same_code,
         show_progress=show_progress,
@@ -117,6 +121,7 @@ def run_plan(
     engine: str = "local",
     workers: int | None = None,
     shard: str | None = None,
+    population: PopulationSize = "auto",
     retries: int = 0,
     same_code: bool = False,
     show_progress: bool = True,
@@ -142,6 +147,10 @@ def run_plan(
             GPU. 0 trains in this process, with one thread too.
         shard: ``"3/10"`` trains the third of ten parts of the plan; jobs that are given all ten
             and one folder train the whole.
+        population: How many runs that see the same batches are trained as one round over the
+            disjoint union of their graphs; 1 trains every run by itself, ``"auto"`` as many as a
+            measured rule says. Numbers differ from those of single runs by the order in which they
+            are added. Which runs were one is kept with the sweep.
         retries: How often a run that fails is tried again before it is given up.
         same_code: Whether messages and models of your own whose code has changed since the
             sweep was started do the same.
@@ -159,25 +168,27 @@ def run_plan(
     plan = list(plan)
     _check_plan(plan)
     check_whole("retries", retries, 0)
+    chosen = parse_shard(shard)
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine '{engine}'; choose one of {', '.join(ENGINES)}.")
-    trackers = several(track)
+    source, picked = Source(str(Path(data_folder).resolve()), download), str(pick_device(device))
+    limits, trackers = population_limits(population, picked), several(track)
     if not all(isinstance(tracker, str) for tracker in trackers):
         raise ValueError(
             "Trackers of a sweep are made by every run, so they are given as text: 'tensorboard', "
             "or package.module:Name."
         )
-    part = shard_of(plan, shard)
-    source, picked = Source(str(Path(data_folder).resolve()), download), str(pick_device(device))
     for run in {(run.data, run.model.name): run for run in reversed(plan)}.values():
         check_fit(run.model.create(), source.load(run.data))  # before anything is written
         check_patience(run.training, source.load(run.data))
     store = RunStore(Path(out).resolve())
     store.start(plan, budget, same_code=same_code)
-    folders = store.folders(part)
-    total = sum(run.training.epochs for run in part)
-    with progress(f"{len(part)} runs, epochs", total, show=show_progress) as advance:
-        jobs = Jobs([Job(run, folders[run.key]) for run in part], advance, retries)
+    units = kept_populations(store.path, plan, limits)[chosen]
+    folders = store.folders(plan)
+    epochs = [run.training.epochs for unit in units for run in unit]
+    with progress(f"{len(epochs)} runs, epochs", sum(epochs), show=show_progress) as advance:
+        found = [[Job(run, folders[run.key]) for run in unit] for unit in units]
+        jobs = Jobs(found, advance, retries)
         if jobs.pending:
             number = workers
             if number is None and engine == "local":
@@ -186,21 +197,22 @@ def run_plan(
     return collect(out)
 
 
-def shard_of(plan: Sequence[RunConfig], shard: str | None) -> list[RunConfig]:
-    """The part of a plan that ``"3/10"`` names: every tenth run, from the third.
+def parse_shard(shard: str | None) -> slice:
+    """The part of a plan that ``"3/10"`` names: every tenth run (or group of runs that are trained
+    as one), from the third.
 
     Raises:
         ValueError: If the text names no part.
     """
     if shard is None:
-        return list(plan)
+        return slice(None)
     number, _, count = shard.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise ValueError(
             f"shard is written part/parts, such as 3/10, with a part from 1 to parts, but is "
             f"'{shard}'."
         )
-    return list(plan[int(number) - 1 :: int(count)])
+    return slice(int(number) - 1, None, int(count))
 
 
 def _check_plan(plan: list[RunConfig]) -> None:
@@ -223,7 +235,7 @@ def _train_all(jobs: Jobs, engine: str, workers: int | None, settings: tuple[Any
             jobs.take(event, handed[event.task])
         # Other processes have these in hand; wait for one, or do what they leave.
         while jobs.busy and not jobs.pending:
-            for job in jobs.busy:
+            for job in chain.from_iterable(jobs.busy):
                 watch.free_abandoned(job.folder.path)
             jobs.free_again()
             if not jobs.pending:
@@ -232,18 +244,18 @@ def _train_all(jobs: Jobs, engine: str, workers: int | None, settings: tuple[Any
 
 
 def _events(
-    jobs: list[Job], engine: str, workers: int | None, settings: tuple[Any, ...]
+    units: list[Unit], engine: str, workers: int | None, settings: tuple[Any, ...]
 ) -> Iterator[Event]:
-    tasks = [job.task(settings) for job in jobs]
+    tasks = [(tuple(job.described() for job in unit), *settings) for unit in units]
     if workers == 0:
         yield from run_here(train_planned, tasks)
         return
-    ready = Ready.of(job.run for job in jobs)
+    ready = Ready.of(job.run for unit in units for job in unit)
     if engine == "ray":
         on_gpu = 0.0 if settings[1] == "cpu" else 1.0
         yield from run_on_ray(
             workers, train_planned, tasks, ready=ready,
-            steps=lambda number: jobs[number].epochs_done(), gpus=on_gpu,
+            steps=lambda number: sum(job.epochs_done() for job in units[number]), gpus=on_gpu,
         )  # fmt: skip
         return
     try:

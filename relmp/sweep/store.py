@@ -23,7 +23,7 @@ from relmp.training.config import DataConfig, TrainConfig
 from relmp.training.folder import CONFIG, RunFolder
 from relmp.training.run_config import RunConfig
 
-SWEEP_FILE = "sweep.json"
+SWEEP_FILE, LOCK_FILE = "sweep.json", "sweep.lock"
 FORMAT = 2
 """Of ``sweep.json``. Format 1 named model, width, options and training of one sweep."""
 
@@ -62,7 +62,7 @@ class RunStore:
         code = _code_of(plan)
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / SWEEP_FILE
-        with FileLock(self.path / "sweep.lock"):
+        with FileLock(self.path / LOCK_FILE):
             if file.exists():
                 found = _described(read_json(file))
                 self._compare(found, {"budget": budget, **fixed}, set(axes))

@@ -1,9 +1,13 @@
-"""What a process of a sweep does: train one run. It is imported once, before any computing."""
+"""What a process of a sweep does: train a run, or several as one.
+
+It is imported once, before any computing.
+"""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -22,7 +26,8 @@ from relmp.sweep.engines.event import Report
 from relmp.training.config import DataConfig
 from relmp.training.data import DATASETS, GIVEN, DataSet
 from relmp.training.folder import RunFolder
-from relmp.training.run import beside, data_of, train_run
+from relmp.training.population.members import Member, train_members
+from relmp.training.run import beside, data_of
 from relmp.training.run_config import RunConfig
 from relmp.training.tracking import tracked
 
@@ -144,33 +149,53 @@ def _pickled(given: Mapping[str, DataSet]) -> bytes:
 
 def train_planned(
     report: Report,
-    path: Path,
-    described: Mapping[str, Any],
+    runs: Sequence[tuple[Path, Mapping[str, Any]]],
     source: Source,
     device: str,
     same_code: bool,
     trackers: tuple[str, ...] = (),
 ) -> None:
-    """Train one run of a plan in its folder.
+    """Train runs of a plan, each in its folder: one, or several as one.
+
+    Of several, those that fail are noted in their folders, and the others go on.
 
     Raises:
-        BlockingIOError: If another process has it in hand.
+        BlockingIOError: If another process has one in hand.
     """
-    folder = RunFolder(path)
-    try:
-        config = RunConfig.from_dict(described)
-        data = source.load(config.data)
-        model = config.model.create()
-        with folder.lock():
-            recorded = beside(config, model, data, torch.device(device))
-            folder.start(config, recorded, same_code=same_code)
-            with tracked(trackers, path, config.to_dict(), lambda _: report()) as tell:
-                train_run(
-                    model, data, config.training, torch.device(device), folder=folder, report=tell
-                )
-            folder.forget_failure()
-    except (BlockingIOError, KeyboardInterrupt):
-        raise
-    except (Exception, SystemExit) as error:
-        folder.note_failure(error)
-        raise
+    keys = [path.name for path, _ in runs] if len(runs) > 1 else None
+    members: list[tuple[RunFolder, Member]] = []
+    failure: BaseException | None = None
+    with ExitStack() as stack:
+        for path, described in runs:
+            folder = RunFolder(path)
+            try:
+                config = RunConfig.from_dict(described)
+                data = source.load(config.data)
+                model = config.model.create()
+                stack.enter_context(folder.lock())
+                recorded = beside(config, model, data, torch.device(device))
+                folder.start(config, recorded | {"population": keys}, same_code=same_code)
+                tell = tracked(trackers, path, config.to_dict(), lambda _: report())
+                members.append((folder, Member(model, folder, stack.enter_context(tell))))
+            except (BlockingIOError, KeyboardInterrupt):
+                raise
+            except (Exception, SystemExit) as error:
+                folder.note_failure(error)
+                failure = error
+        if not members:
+            assert failure is not None
+            raise failure
+        try:
+            everyone = [member for _, member in members]
+            train_members(everyone, data, config.training, torch.device(device))
+        except (BlockingIOError, KeyboardInterrupt):
+            raise
+        except (Exception, SystemExit) as error:
+            for folder, _ in members:
+                folder.note_failure(error)
+            raise
+        for folder, member in members:
+            if member.error is None:
+                folder.forget_failure()
+            else:
+                folder.note_failure(member.error)

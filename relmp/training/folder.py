@@ -244,16 +244,23 @@ class RunFolder:
         return checkpoint
 
     def step_back(self, place: tuple[int, int]) -> dict[str, Any] | None:
-        """Take up the checkpoint before the last one if it is of this epoch and step, else None;
-        for the process that has the lock."""
+        """Take up the checkpoint before the last one if it is of this epoch and step, or begin anew
+        if that is the beginning and there was none; for the process that has the lock.
+
+        Returns:
+            The checkpoint that holds then.
+        """
+        require_claim(self.path)
+        if not (self.path / PREVIOUS).exists():
+            if place == (0, 0):
+                (self.path / CHECKPOINT).unlink()
+            return self.resume()
         try:
             before = _read_checkpoint(self.path / PREVIOUS)
-        except (_BrokenError, FileNotFoundError):
-            return None
-        if (before["epoch"], before["step"]) != place:
-            return None
-        require_claim(self.path)
-        (self.path / PREVIOUS).replace(self.path / CHECKPOINT)
+        except _BrokenError:
+            return self.resume()
+        if (before["epoch"], before["step"]) == place:
+            (self.path / PREVIOUS).replace(self.path / CHECKPOINT)
         return self.resume()
 
     def _load(self, set_aside: Callable[[Path], object]) -> dict[str, Any] | None:

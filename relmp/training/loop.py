@@ -52,7 +52,7 @@ def train_together(
     population: Population, data: DataSet, *, pause: Pause = lambda: None
 ) -> Iterator[dict[int, Record]]:
     """:func:`train_epochs` of several models on the same batches; yields the records by the numbers
-    of those that go on. Seconds and memory are a model's share."""
+    of those that go on, whose states have all that is theirs. Seconds are a model's share."""
     whole = population.whole
     config, options, team, device = whole.config, whole.config.loop, whole.team, whole.device
     objective = objective_of(data)
@@ -79,9 +79,9 @@ def train_together(
                     wrong = [objective.error(own, labels) for own in scores]
                     population.each(partial(_count, losses, wrong))
                 pause()
-                if not population.alive:
-                    return
             population.each(_check_losses)
+            if not population.alive:
+                return
             trained, seconds = len(plan) * len(plan[0].indices), population.seconds
             ended = epoch + 1
             evaluated = ended % options.evaluate_every == 0 or ended == config.epochs
@@ -96,11 +96,12 @@ def train_together(
                 "train_loss": float(team.sum(state.losses).double().mean()) / team.size,
                 "train_error": 100 * float(team.sum(state.wrong)) / trained,
             }
-        for part, prefix in EVALUATED:
-            if evaluated and data.size(part):
-                found = evaluate(population, data, part, pause=pause)
-                for number, record in records.items():
-                    record |= {f"{prefix}_{name}": value for name, value in found[number].items()}
+        population.sync()
+        for number, record in records.items():
+            for part, prefix in EVALUATED:
+                if evaluated and data.size(part):
+                    found = evaluate(population.states[number], data, part, pause=pause)
+                    record |= {f"{prefix}_{name}": value for name, value in found.items()}
         if evaluated:
             population.each(partial(_check_tested, records))
         for number in population.alive:
@@ -132,32 +133,26 @@ def measure_statistics(state: TrainState, data: DataSet, steps: list[Step]) -> N
 
 @torch.no_grad()
 def evaluate(
-    population: Population, data: DataSet, part: Part, *, pause: Pause = lambda: None
-) -> list[dict[str, float]]:
-    """Mean loss and the shares that are wrong (in percent) on a part of the data, of each model.
+    state: TrainState, data: DataSet, part: Part, *, pause: Pause = lambda: None
+) -> dict[str, float]:
+    """Mean loss and the shares that are wrong (in percent) on a part of the data.
 
     Of classes these are cross-entropy, error and top-5 error; a data set may say otherwise.
     """
-    objective, whole = objective_of(data), population.whole
-    whole.model.eval()
-    model = whole.evaluated.eval()
-    sums = torch.zeros(
-        len(population.states), 1 + len(objective.shares), dtype=torch.float64, device=whole.device
-    )
-    for images, labels in data.batches(part, whole.team.share):
-        with whole.autocast():
-            given = model(images.contiguous(memory_format=whole.layout))
-        for row, own in zip(sums, population.split(given), strict=True):
-            scores = own.float()
-            row[0] += objective.total(scores, labels)
-            for place, wrong in enumerate(objective.wrong(scores, labels), 1):
-                row[place] += wrong
+    objective = objective_of(data)
+    state.model.eval()
+    model = state.evaluated.eval()
+    sums = torch.zeros(1 + len(objective.shares), dtype=torch.float64, device=state.device)
+    for images, labels in data.batches(part, state.team.share):
+        with state.autocast():
+            scores = model(images.contiguous(memory_format=state.layout)).float()
+        sums[0] += objective.total(scores, labels)
+        for place, wrong in enumerate(objective.wrong(scores, labels), 1):
+            sums[place] += wrong
         pause()
-    found = []
-    for loss, *wrong_shares in (whole.team.sum(sums) / data.size(part)).tolist():
-        shares = zip(objective.shares, wrong_shares, strict=True)
-        found.append({"loss": loss, **{name: 100 * share for name, share in shares}})
-    return found
+    loss, *wrong_shares = (state.team.sum(sums) / data.size(part)).tolist()
+    shares = zip(objective.shares, wrong_shares, strict=True)
+    return {"loss": loss, **{name: 100 * share for name, share in shares}}
 
 
 def predict_scores(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:

@@ -16,7 +16,7 @@ import pytest
 import relmp
 from relmp.graphs import create_graph
 from relmp.sweep import collect
-from relmp.sweep.runner import shard_of
+from relmp.sweep.runner import parse_shard
 from relmp.sweep.saved import read_plan, write_plan
 from relmp.sweep.store import RunStore
 from relmp.training.folder import RunFolder
@@ -54,7 +54,7 @@ def test_a_shard_that_is_none(shard: str, tmp_path: Path) -> None:
 
 def test_shards_share_out_every_run() -> None:
     runs = plan(seeds=3)
-    parts = [shard_of(runs, f"{number}/4") for number in range(1, 5)]
+    parts = [runs[parse_shard(f"{number}/4")] for number in range(1, 5)]
     assert sorted(run.key for part in parts for run in part) == sorted(run.key for run in runs)
 
 
@@ -122,7 +122,7 @@ def command(arguments: list[str]) -> None:
 
 
 def test_what_is_waiting_is_known_and_what_is_in_the_way_goes(tmp_path: Path, capsys: Any) -> None:
-    trained(tmp_path, plan(), shard="1/3")
+    trained(tmp_path, plan(), shard="1/3", population=1)
     command(["runs", "status", str(tmp_path)])
     assert "2 done, 0 running, 0 failed, 4 waiting" in capsys.readouterr().out
     torn = next(tmp_path.glob("*/config.json")).with_name(".checkpoint.pt.00.part")

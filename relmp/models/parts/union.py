@@ -15,11 +15,14 @@ from relmp.graphs.derived.union import disjoint_union
 from relmp.models.budget import Classifier
 from relmp.rounds import LinearMessage, Round
 from relmp.rounds.channels import ChannelPartition
-from relmp.rounds.execution import MESSAGE_PASSING
+from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
 
 Slots: TypeAlias = tuple[slice | int, ...]
 
 LEAVES = (nn.Linear, nn.BatchNorm1d, nn.ReLU, Round)
+
+
+DENSE = "dense"
 
 
 class Place(NamedTuple):
@@ -137,8 +140,11 @@ class DisjointUnion(nn.Module):
         alone = RelationalGraph(count, [range(count)] * 2, name=f"{count} isolated nodes")
         inputs = ChannelPartition.from_sizes(part.in_features for part in parts)
         outputs = ChannelPartition.from_sizes(part.out_features for part in parts)
-        whole = Round(alone, inputs, outputs, bias=first.bias is not None)
+        whole = Round(
+            alone, inputs, outputs, bias=first.bias is not None, execution=MESSAGE_PASSING
+        )
         whole.to(first.weight)
+        _execute(whole, DENSE)
         weight = self._clear(whole)
         for number, (places, part) in enumerate(zip(self.places, parts, strict=True)):
             places.append(Place(part.weight, weight, (number, *map(slice, part.weight.shape))))
@@ -163,7 +169,7 @@ class DisjointUnion(nn.Module):
             execution=MESSAGE_PASSING,
         )
         whole.to(cast(Tensor, first.message_module.weight))
-        whole.set_execution(first.execution)  # which may be for that device alone
+        _execute(whole, first.execution)
         weight, start = self._clear(whole), 0
         for places, part in zip(self.places, parts, strict=True):
             own = cast(Tensor, part.message_module.weight)
@@ -232,6 +238,14 @@ def _parts(update: nn.Module | None) -> tuple[nn.Module, ...]:
     if isinstance(update, nn.Sequential):
         return tuple(update)
     return () if update is None else (update,)
+
+
+def _execute(whole: Round, execution: str) -> None:
+    """Execute a union as its members are, but not as one product: most of it would be zeros between
+    members, which carry the NaN of one to the others."""
+    possible = possible_executions(whole)
+    order = (execution, "cpu_kernel", "gathered", MESSAGE_PASSING)
+    whole.set_execution(next(name for name in order if name in possible and name != DENSE))
 
 
 def _inside_round(name: str, model: nn.Module) -> bool:

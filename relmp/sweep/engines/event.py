@@ -12,6 +12,10 @@ Work: TypeAlias = Callable[..., None]
 """``work(report, *arguments)``, a function that can be imported; does one task."""
 
 
+FORESEEN = (ValueError, FloatingPointError, NotImplementedError)
+"""Errors whose sentence says it all."""
+
+
 class Event(NamedTuple):
     """What became of a task: it was started, got on, is done, is in the hands of others, or failed.
 
@@ -30,6 +34,6 @@ class Event(NamedTuple):
 
 def reason_of(error: BaseException) -> str:
     """Why something failed, in a sentence; its kind is named where that was not foreseen."""
-    if isinstance(error, ValueError | FloatingPointError | NotImplementedError):
+    if isinstance(error, FORESEEN):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -93,7 +93,8 @@ def train_members(
         alike.setdefault(number if apart else _place(checkpoint), []).append(number)
     for numbers in alike.values():
         states = [_state(members[n], saved[n], data, config, device, team) for n in numbers]
-        _train([members[n] for n in numbers], states, data, on_step, [saved[n] for n in numbers])
+        group = [members[n] for n in numbers]
+        _train(group, states, data, on_step, [saved[n] for n in numbers], _names(members))
 
 
 def _resumed(members: Sequence[Member], team: Team) -> list[Checkpoint]:
@@ -101,11 +102,20 @@ def _resumed(members: Sequence[Member], team: Team) -> list[Checkpoint]:
         team.tell(member.folder.resume() if member.folder and team.leads else None)
         for member in members
     ]
-    behind = min(map(_place, found))
+    behind, names = min(map(_place, found)), _names(members)
     for number, member in enumerate(members):
-        if member.folder is not None and _place(found[number]) != behind:
-            found[number] = member.folder.step_back(behind) or found[number]
+        checkpoint = found[number]
+        if checkpoint is None or member.folder is None or _place(checkpoint) == behind:
+            continue
+        if checkpoint.get("population") == names:  # else it was never at the place of the others
+            found[number] = member.folder.step_back(behind)
     return found
+
+
+def _names(members: Sequence[Member]) -> list[str] | None:
+    """By what a population is known, None for a single run."""
+    folders = [member.folder for member in members if member.folder is not None]
+    return sorted(folder.path.name for folder in folders) if len(members) > 1 else None
 
 
 def _place(checkpoint: Checkpoint) -> tuple[int, int]:
@@ -139,6 +149,7 @@ def _train(
     data: DataSet,
     on_step: OnStep | None,
     saved: Sequence[Checkpoint],
+    names: list[str] | None,
 ) -> None:
     """Train states at the same place to the end."""
     config, device, team = states[0].config, states[0].device, states[0].team
@@ -148,7 +159,7 @@ def _train(
         return
     population = Population(states)
     saves = [
-        _saver(member.folder, state, member.records, data)
+        _saver(member.folder, state, member.records, data, names)
         for member, state in zip(members, states, strict=True)
         if member.folder is not None
     ]
@@ -165,7 +176,6 @@ def _train(
             for records in train_together(population, data.to(device), pause=pause):
                 for number, record in records.items():
                     members[number].records.append(record)
-                population.sync()
                 for number, record in records.items():
                     if saves:
                         saves[number](record)
@@ -201,12 +211,19 @@ def _placed(error: FloatingPointError, member: Member) -> FloatingPointError:
     return FloatingPointError(f"{error} In '{member.folder.path}' {kept}.")
 
 
-def _saver(folder: RunFolder, state: TrainState, records: list[Record], data: DataSet) -> Save:
+def _saver(
+    folder: RunFolder,
+    state: TrainState,
+    records: list[Record],
+    data: DataSet,
+    names: list[str] | None,
+) -> Save:
     fixed = {
         "format": CHECKPOINT_FORMAT,
         "records": records,
         "executions": [r.execution for r in state.model.modules() if isinstance(r, Round)],
         "data": data.describe(),
+        **({} if names is None else {"population": names}),
     }
 
     def save(record: Record | None) -> None:
