@@ -192,15 +192,25 @@ class Emitter:
         """One vector whose lane i is the sum over the lanes of vector i."""
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
         vectors = vectors + [zero] * (self.lanes - len(vectors))
-        step = 1
-        while len(vectors) > 1:  # two vectors become one: their sums side by side
-            own = [i if not i & step else i - step + self.lanes for i in range(self.lanes)]
-            next_ = [i + step if not i & step else i + self.lanes for i in range(self.lanes)]
+        # Places are moved within 16 bytes, then those as wholes: for that an instruction needs no
+        # table of places, which would take registers from the sums.
+        group = 16 // self.align
+        within, levels = group.bit_length() - 1, self.lanes.bit_length() - 1
+        for level in range(levels):  # two vectors become one: their sums side by side
+            piece, reach = (1, group) if level < within else (group, self.lanes)
+            both = [
+                start + vector * self.lanes + place
+                for start in range(0, self.lanes, reach)
+                for vector in (0, 1)
+                for place in range(reach)
+            ]
+            even, odd = (
+                [at for i, at in enumerate(both) if i // piece % 2 == half] for half in (0, 1)
+            )
             vectors = [
-                self.builder.fadd(self.shuffle(a, b, own), self.shuffle(a, b, next_))
+                self.builder.fadd(self.shuffle(a, b, even), self.shuffle(a, b, odd))
                 for a, b in zip(vectors[::2], vectors[1::2], strict=True)
             ]
-            step *= 2
         return vectors[0]
 
     def transposed(self, rows: list[Any]) -> list[Any]:
