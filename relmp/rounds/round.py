@@ -23,12 +23,8 @@ from relmp.rounds.dynamic.rewire import (
     set_weight_mask,
     take_saved_edges,
 )
-from relmp.rounds.execution import (
-    MESSAGE_PASSING,
-    Execution,
-    choose_execution,
-    is_transformed,
-)
+from relmp.rounds.execution import MESSAGE_PASSING, choose_execution, is_transformed
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.watched import sees_messages, sees_sums
 from relmp.rounds.form import Edges, RoundForm, make_edges
 from relmp.rounds.message import LinearMessage, MessageCall, as_message

@@ -25,10 +25,19 @@ from numba.extending import intrinsic
 Array: TypeAlias = Any
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-WIDE = bool(_FEATURES.get("avx512f"))
-"""Whether the machine has 32 registers of 64 bytes."""
-VECTOR_BYTES = 64 if WIDE else 32 if _FEATURES.get("avx2") else 16
+
+def _has(feature: str) -> bool:
+    """Whether kernels may use a set of instructions: one of this machine, or of that which
+    ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` tell numba to compile for."""
+    named: str | None = numba.config.CPU_FEATURES
+    if named is not None:
+        return f"+{feature}" in named.split(",")
+    return bool(llvmlite.binding.get_host_cpu_features().get(feature))
+
+
+WIDE = _has("avx512f")
+"""Whether there are 32 registers of 64 bytes."""
+VECTOR_BYTES = 64 if WIDE else 32 if _has("avx2") else 16
 """Bytes of a vector register."""
 MAX_VECTORS = 2
 """Largest number of vectors that a block of images fills."""

@@ -222,7 +222,8 @@ def _columns(x: Tensor, place: str) -> Any:
 
 
 def _count(x: Tensor) -> int:
-    return column_numbers(*x.shape, x.element_size())
+    images, channels = x.shape
+    return column_numbers(images, channels, x.element_size())
 
 
 # Shapes without numbers, for compilers --------------------------------------------------------
