@@ -79,12 +79,12 @@ class Table(NamedTuple):
 _ON_EPYC = (
     #         kind       size  cpu_kernel  gathered
     Crossover("linear", 1, 0.00, 0.00),
-    Crossover("linear", 96, 0.50, 0.00),
+    Crossover("linear", 96, 0.70, 0.00),
     Crossover("linear", 128, 1.00, 0.00),
-    Crossover("linear", 512, 0.95, 0.15),
-    Crossover("linear", 768, 0.95, 0.20),
-    Crossover("linear", 1024, 0.95, 0.25),
-    Crossover("linear", 1536, 0.95, 0.40),
+    Crossover("linear", 512, 1.00, 0.15),
+    Crossover("linear", 768, 1.00, 0.15),
+    Crossover("linear", 1024, 1.00, 0.20),
+    Crossover("linear", 1536, 1.00, 0.40),
     Crossover("pointwise", 1, 0.00, 0.00),
     Crossover("pointwise", 2, 0.15, 0.00),
     Crossover("pointwise", 3, 0.30, 0.00),
