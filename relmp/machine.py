@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from pathlib import Path
 
 
 def cores() -> int:
@@ -32,14 +33,35 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def processor() -> str:
     """The processor's name, as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  (no Path needed yet)
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
+    for line in _cpuinfo().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def processor_family() -> str:
+    """Who made the processor, and the vectors that PyTorch uses of it: "AMD AVX-512", "Intel AVX2",
+    "Intel no AVX2", "Arm". What is fast on one is so on others of its family."""
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return "Arm"
+    import torch
+
+    names = {"AVX512": "AVX-512", "AVX2": "AVX2"}
+    return f"{_maker()} {names.get(torch.backends.cpu.get_cpu_capability(), 'no AVX2')}"
+
+
+def _maker() -> str:
+    said = "GenuineIntel" if sys.platform == "darwin" else platform.processor() + _cpuinfo()
+    makers = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}
+    return next((makers[word] for word in makers if word in said), "other")
+
+
+def _cpuinfo() -> str:
+    """What Linux says of the processors, nothing elsewhere."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def text_of_seconds(seconds: float) -> str:

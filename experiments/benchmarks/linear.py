@@ -1,12 +1,13 @@
-"""Linear rounds on one thread, in processor time: beside the dense floor and weight x mask.
+"""Linear rounds beside the dense floor and weight x mask: forward and backward, float32, batch 128.
 
     python experiments/benchmarks/linear.py
+    python experiments/benchmarks/linear.py --threads 2
     PYTHONPATH=../before python experiments/benchmarks/linear.py   # another checkout
 
-As ``relmp bench rounds --shapes MLP``, but fit for a machine that others work on: methods take
-turns, and what counts is the processor's time. Forward and backward, float32, batch 128.
+Methods take turns. On one thread the processor's time counts, so that this is fit for a machine
+that others work on; on several it is the clock's, with nothing else running.
 
-Device: one CPU core, a minute. Prints a table in Markdown; what came is in ``rounds.md``.
+Device: one or two CPU cores, a minute. Prints a table in Markdown; what came is in ``rounds.md``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 import tyro
 
 from relmp.bench.rounds import FLOOR, MASK, Shape, graph_of_density, step_of
+from relmp.bench.timing import WARM_SECONDS
 from relmp.machine import processor
 
 METHODS = (FLOOR, MASK, "dense", "cpu_kernel")
@@ -32,15 +34,19 @@ class Benchmark:
         widths: Of the complete graph's rounds, whose FLOPs all have.
         densities: Of the graphs.
         turns: How often the methods take turns.
+        threads: Threads.
     """
 
     widths: tuple[int, ...] = (512, 128)
     densities: tuple[float, ...] = (0.11, 0.14, 0.17, 0.3, 1.0)
     turns: int = 25
+    threads: int = 1
 
     def run(self) -> None:
-        torch.set_num_threads(1)
-        print(f"{processor()}, one thread, milliseconds of processor time\n")
+        torch.set_num_threads(self.threads)
+        clock = time.process_time if self.threads == 1 else time.perf_counter
+        kind = "processor time" if self.threads == 1 else "time"
+        print(f"{processor()}, threads: {self.threads}, milliseconds of {kind}\n")
         heads = ["FLOPs of", "density", "width", *METHODS, "mask / kernel", "kernel / floor"]
         print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
         for width in self.widths:
@@ -51,11 +57,14 @@ class Benchmark:
                 times: dict[str, list[float]] = {method: [] for method in METHODS}
                 for _ in range(self.turns):
                     for method, step in steps.items():
+                        warm = time.perf_counter() + WARM_SECONDS
                         step()
-                        began = time.process_time()
+                        while time.perf_counter() < warm:
+                            step()
+                        began = clock()
                         step()
                         step()
-                        times[method].append(1e3 * (time.process_time() - began) / 2)
+                        times[method].append(1e3 * (clock() - began) / 2)
                 least = {method: min(kept) for method, kept in times.items()}
                 median = {method: statistics.median(kept) for method, kept in times.items()}
                 cells = [shape.name, f"{graph.density:.3f}", str(shape.width(graph.density))]

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from relmp.checks import check_whole
-from relmp.machine import processor
+from relmp.machine import processor, processor_family
+from relmp.rounds.execution.rule import execution_table
 
 Step = Callable[[], object]
 
@@ -117,11 +118,22 @@ def _status(field: str) -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what was measured."""
+    """Where and with what was measured, and by which table ``"auto"`` has chosen."""
     cpu = torch.backends.cpu.get_cpu_capability()
     return {
         "processor": f"{processor()}, {cpu}",
+        "family": processor_family(),
         "threads": torch.get_num_threads(),
+        "execution_table": execution_table().name,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "torch_geometric", "numba")},
     }
+
+
+def text_of_machine() -> str:
+    """The same for people: the processor, and whether the table is for it."""
+    said = machine()
+    return (
+        f"Processor: {said['processor']}, {said['threads']} threads\n"
+        f"Table of execution='auto': {execution_table().describe()}"
+    )

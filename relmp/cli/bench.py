@@ -16,7 +16,8 @@ from relmp.checks import check_whole
 class BenchRounds:
     """Time rounds: the complete graph, a weight times a mask, messages, and every execution.
 
-    Prints a table a shape and writes rounds.json and rounds.png.
+    Prints the processor, of which machines the table of execution="auto" is, and a table a shape;
+    writes rounds.json and rounds.png.
 
     Args:
         out: Folder to write to.
@@ -40,7 +41,7 @@ class BenchRounds:
     def run(self) -> None:
         from relmp.bench import rounds
         from relmp.bench.figure import plot_rounds
-        from relmp.bench.timing import machine, use_threads
+        from relmp.bench.timing import machine, text_of_machine, use_threads
 
         use_threads(self.threads)
         folder = Path(self.out)
@@ -56,6 +57,7 @@ class BenchRounds:
         if not shapes:
             names = ", ".join(f"'{shape.name}'" for shape in rounds.SHAPES)
             raise ValueError(f"No shape is called '{self.shapes}'; there are {names}.")
+        print(f"{text_of_machine()}\n", flush=True)
         rows = rounds.measure_rounds(
             shapes,
             rounds.QUICK_DENSITIES if self.quick else rounds.DENSITIES,
@@ -79,8 +81,10 @@ class BenchRounds:
     def _tune(self, path: Path) -> None:
         from relmp.bench.timing import machine
         from relmp.bench.tune import measure_table
+        from relmp.machine import processor
         from relmp.rounds.execution.rule import TABLE_VARIABLE
 
+        print(f"Processor: {processor()}", flush=True)
         table = list(measure_table(repeats=self.repeats, report=lambda row: print(row, flush=True)))
         rows = [row._asdict() for row in table]
         path.write_text(json.dumps({"machine": machine(), "table": rows}, indent=1))
@@ -112,7 +116,7 @@ class BenchModel:
     def run(self) -> None:
         from relmp.bench.model import measure_model
         from relmp.bench.rounds import MASK
-        from relmp.bench.timing import machine, use_threads
+        from relmp.bench.timing import machine, text_of_machine, use_threads
         from relmp.graphs.parse import parse_graph
 
         use_threads(self.threads)
@@ -120,6 +124,7 @@ class BenchModel:
         check_whole("image_size", self.image_size, 1)
         check_whole("batch_size", self.batch_size, 2)
         image = (3, self.image_size, self.image_size)
+        print(f"{text_of_machine()}\n", flush=True)
         found = measure_model(self.model, graph, image, self.batch_size, repeats=self.repeats)
         print(f"{self.model} over {graph}, batch {self.batch_size}, images {list(image)}\n")
         print("| method | ms a step | mask / it | peak MB |\n|---|---|---|---|")
@@ -149,7 +154,9 @@ class BenchDesignSpace:
         import time
 
         from relmp.graphs import sample_graphs
+        from relmp.machine import processor
 
+        print(f"Processor: {processor()}")
         began = time.perf_counter()
         graphs = sample_graphs(self.nodes, self.size)
         made = time.perf_counter()

@@ -24,6 +24,7 @@ from relmp.rounds.dynamic.rewire import (
     take_saved_edges,
 )
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution, is_transformed
+from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.watched import sees_messages, sees_sums
 from relmp.rounds.form import Edges, RoundForm, make_edges
 from relmp.rounds.message import LinearMessage, MessageCall, as_message
@@ -224,8 +225,9 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
                 f"but was given {list(x.shape)}."
             )
-        if self.fuse and not sees_messages(self) and not is_transformed(self.executor):
-            if (updated := self._updated(x)) is not None:
+        executor = self.executor if self.fuse and not sees_messages(self) else None
+        if executor is not None and not is_transformed(executor):
+            if (updated := self._updated(x, executor)) is not None:
                 return updated
             out = self.propagate(self.fused_edge_index, x=x)
         else:
@@ -235,10 +237,10 @@ class Round(MessagePassing):  # type: ignore[misc]
             out = out + self.bias.to(out.dtype).view(-1, *[1] * (out.dim() - 2))
         return out if self.update_module is None else self.update_module(out)
 
-    def _updated(self, x: Tensor) -> Tensor | None:
+    def _updated(self, x: Tensor, executor: Execution) -> Tensor | None:
         """Round and update in one, where the execution knows how and nobody looks in between."""
-        update, executor = self.update_module, self.executor
-        if update is None or executor is None or self.bias is not None or sees_sums(self):
+        update = self.update_module
+        if update is None or self.bias is not None or sees_sums(self):
             return None
         return executor.updated(self.message_module, x, update)
 

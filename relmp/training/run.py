@@ -15,6 +15,7 @@ from torch import nn
 from relmp.machine import processor
 from relmp.models import count_flops, count_parameters
 from relmp.models.own.described import check_fresh, model_config, require_model
+from relmp.rounds.execution.rule import execution_table
 from relmp.training.config import DataConfig, Settings, TrainConfig
 from relmp.training.data import DataSet, as_data_set, load_data
 from relmp.training.data.arrays import HELD_OUT
@@ -188,6 +189,7 @@ def beside(
             "device": str(device),
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
+            "execution_table": execution_table().name,
         },
         "code": config.model.code(),
     }

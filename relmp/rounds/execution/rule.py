@@ -1,14 +1,16 @@
-"""What ``execution="auto"`` takes: a table of measured densities.
+"""What ``execution="auto"`` takes: tables of measured densities.
 
 The dense product costs the same at every density; the other executions cost as much as the
 edges. So for a kind of round and a node size there is one density below which an execution
-wins, and the table holds it. It was measured by ``relmp bench rounds --tune`` on two cores of
-an AMD EPYC with AVX-512 (``experiments/benchmarks/rounds.md``). The same command measures it
-for another machine and writes a file, which is used where the environment variable
-``RELMP_EXECUTION_TABLE`` names it.
+wins, and a table holds it. Tables belong to families of processors, see
+:func:`relmp.machine.processor_family`. They were measured by ``relmp bench rounds --tune``
+(``experiments/benchmarks/rounds.md``); on a processor of another family the nearest one is taken,
+and ``relmp bench`` says so. The same command measures a table for a machine and writes a file,
+which is used where the environment variable ``RELMP_EXECUTION_TABLE`` names it. A table says what
+is fast, never what is right.
 
-For GPUs there is a table of its own, by the type of the numbers too. It has no rows yet, so that
-``"auto"`` takes no kernels there; ``experiments/benchmarks/gpu.py`` measures what a row needs.
+For GPUs there is a table of its own, by the type of the numbers too; where it has no row,
+``"auto"`` takes no kernels there. ``experiments/benchmarks/gpu.py`` measures what a row needs.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from relmp.machine import processor_family
 from relmp.rounds.form import RoundForm
 from relmp.rounds.message import WeightedMessage
 
@@ -43,15 +46,45 @@ class Crossover(NamedTuple):
     gathered: float
 
 
-MEASURED = (
+class Table(NamedTuple):
+    """A measured table.
+
+    Args:
+        family: Of the processor, see :func:`relmp.machine.processor_family`.
+        processor: What it was measured on.
+        rows: What came.
+    """
+
+    family: str
+    processor: str
+    rows: tuple[Crossover, ...]
+
+    @property
+    def name(self) -> str:
+        """As a run records it."""
+        return f"{self.family}: {self.processor}"
+
+    def describe(self) -> str:
+        """On what it was measured; where this machine is of another family, that too."""
+        here = processor_family()
+        told = f"measured on {self.processor} ({self.family})"
+        if self.family == here:
+            return told
+        return (
+            f"{told}, which may not be the fastest choice on this one ({here}); relmp bench rounds "
+            f"--tune measures a table here"
+        )
+
+
+_ON_EPYC = (
     #         kind       size  cpu_kernel  gathered
     Crossover("linear", 1, 0.00, 0.00),
-    Crossover("linear", 96, 0.50, 0.00),
+    Crossover("linear", 96, 0.70, 0.00),
     Crossover("linear", 128, 1.00, 0.00),
-    Crossover("linear", 512, 0.95, 0.15),
-    Crossover("linear", 768, 0.95, 0.20),
-    Crossover("linear", 1024, 0.95, 0.25),
-    Crossover("linear", 1536, 0.95, 0.40),
+    Crossover("linear", 512, 1.00, 0.15),
+    Crossover("linear", 768, 1.00, 0.15),
+    Crossover("linear", 1024, 1.00, 0.20),
+    Crossover("linear", 1536, 1.00, 0.40),
     Crossover("pointwise", 1, 0.00, 0.00),
     Crossover("pointwise", 2, 0.15, 0.00),
     Crossover("pointwise", 3, 0.30, 0.00),
@@ -64,6 +97,8 @@ MEASURED = (
     Crossover("spatial", 3, 0.70, 0.00),
     Crossover("spatial", 8, 1.00, 0.00),
 )
+SHIPPED = (Table("AMD AVX-512", "two cores of an AMD EPYC (Zen 4)", _ON_EPYC),)
+"""Tables by family; nobody has measured others."""
 
 
 class GpuCrossover(NamedTuple):
@@ -102,7 +137,7 @@ def gpu_crossover(form: RoundForm) -> float:
 def crossover(form: RoundForm) -> Crossover:
     """The row of the table for a round of linear maps."""
     kind, size = _kind_and_size(form)
-    rows = [row for row in table(os.environ.get(TABLE_VARIABLE)) if row.kind == kind]
+    rows = [row for row in execution_table().rows if row.kind == kind]
     return max((row for row in rows if row.size <= size), key=lambda row: row.size)
 
 
@@ -130,24 +165,43 @@ def channels_a_node(form: RoundForm) -> float:
     return mean_channels(form) / form.graph.num_nodes
 
 
-@cache
-def table(path: str | None) -> tuple[Crossover, ...]:
-    """The table in a file, or the measured one.
+def execution_table() -> Table:
+    """The table in use: that of the file in ``RELMP_EXECUTION_TABLE``, or the shipped one of the
+    nearest family.
 
     Raises:
         ValueError: If the file holds no such table.
     """
+    return _table(os.environ.get(TABLE_VARIABLE))
+
+
+@cache
+def _table(path: str | None) -> Table:
     if not path:
-        return MEASURED
+        return nearest_table(processor_family())
     try:
-        rows = tuple(Crossover(**row) for row in json.loads(Path(path).read_text())["table"])
+        document = json.loads(Path(path).read_text())
+        rows = tuple(Crossover(**row) for row in document["table"])
         smallest = {row.kind for row in rows if row.size <= 1}
         numbers = [number for row in rows for number in row[1:]]
-        if smallest >= {row.kind for row in MEASURED} and all(
+        if smallest >= {row.kind for row in SHIPPED[0].rows} and all(
             isinstance(number, int | float) for number in numbers
         ):
-            return rows
+            machine = {"family": "unknown", "processor": path, **document.get("machine", {})}
+            return Table(str(machine["family"]), str(machine["processor"]), rows)
         problem = "it needs a row with size 1 for every kind, and numbers in all columns"
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         problem = str(error)
     raise ValueError(f"{TABLE_VARIABLE} names '{path}', which holds no table: {problem}.")
+
+
+def nearest_table(family: str) -> Table:
+    """The shipped table of this family; where there is none, of one with as wide vectors, else of
+    the same maker, else the first."""
+    maker, _, vectors = family.partition(" ")
+
+    def distance(table: Table) -> tuple[bool, ...]:
+        its_maker, _, its_vectors = table.family.partition(" ")
+        return its_vectors != vectors, its_maker != maker
+
+    return min(SHIPPED, key=distance)

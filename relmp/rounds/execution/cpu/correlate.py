@@ -125,14 +125,17 @@ def correlate_tile(
                         for number, slot in enumerate(sums):
                             row, column = divmod(number, width)
                             emit.accumulate(slot, y_values[row], x_values[column])
-            for row in range(0, height, max(1, emit.lanes // width)):
-                some = min(height - row, max(1, emit.lanes // width))
-                slots = sums[row * width : (row + some) * width]
+            rows = max(1, emit.lanes // width)  # whose sums one vector holds; or a part of a row
+            for row, column in combinations(range(0, height, rows), range(0, width, emit.lanes)):
+                some, reach = min(height - row, rows), min(width - column, emit.lanes)
+                slots = [
+                    sums[(row + i) * width + column + k] for i in range(some) for k in range(reach)
+                ]
                 totals = emit.sums_of_lanes([builder.load(slot) for slot in slots])
                 for i in range(some):
-                    part = emit.shuffle(totals, totals, list(range(i * width, (i + 1) * width)))
-                    at = emit.add(product.w_at, emit.times(shape.in_dim, row + i))
-                    emit.add_to(w_data, at, part)
+                    part = emit.shuffle(totals, totals, list(range(i * reach, (i + 1) * reach)))
+                    place = emit.add(product.w_at, emit.times(shape.in_dim, row + i))
+                    emit.add_to(w_data, emit.add(place, integer(column)), part)
 
         for vectors, height, width in combinations(range(1, MAX_VECTORS + 1), *[_SIDES] * 2):
             case = emit.case

@@ -25,10 +25,19 @@ from numba.extending import intrinsic
 Array: TypeAlias = Any
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-WIDE = bool(_FEATURES.get("avx512f"))
-"""Whether the machine has 32 registers of 64 bytes."""
-VECTOR_BYTES = 64 if WIDE else 32 if _FEATURES.get("avx2") else 16
+
+def _has(feature: str) -> bool:
+    """Whether kernels may use a set of instructions: one of this machine, or of that which
+    ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` tell numba to compile for."""
+    named: str | None = numba.config.CPU_FEATURES
+    if named is not None:
+        return f"+{feature}" in named.split(",")
+    return bool(llvmlite.binding.get_host_cpu_features().get(feature))
+
+
+WIDE = _has("avx512f")
+"""Whether there are 32 registers of 64 bytes."""
+VECTOR_BYTES = 64 if WIDE else 32 if _has("avx2") else 16
 """Bytes of a vector register."""
 MAX_VECTORS = 2
 """Largest number of vectors that a block of images fills."""
@@ -192,15 +201,25 @@ class Emitter:
         """One vector whose lane i is the sum over the lanes of vector i."""
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
         vectors = vectors + [zero] * (self.lanes - len(vectors))
-        step = 1
-        while len(vectors) > 1:  # two vectors become one: their sums side by side
-            own = [i if not i & step else i - step + self.lanes for i in range(self.lanes)]
-            next_ = [i + step if not i & step else i + self.lanes for i in range(self.lanes)]
+        # Places are moved within 16 bytes, then those as wholes: for that an instruction needs no
+        # table of places, which would take registers from the sums.
+        group = 16 // self.align
+        within, levels = group.bit_length() - 1, self.lanes.bit_length() - 1
+        for level in range(levels):  # two vectors become one: their sums side by side
+            piece, reach = (1, group) if level < within else (group, self.lanes)
+            both = [
+                start + vector * self.lanes + place
+                for start in range(0, self.lanes, reach)
+                for vector in (0, 1)
+                for place in range(reach)
+            ]
+            even, odd = (
+                [at for i, at in enumerate(both) if i // piece % 2 == half] for half in (0, 1)
+            )
             vectors = [
-                self.builder.fadd(self.shuffle(a, b, own), self.shuffle(a, b, next_))
+                self.builder.fadd(self.shuffle(a, b, even), self.shuffle(a, b, odd))
                 for a, b in zip(vectors[::2], vectors[1::2], strict=True)
             ]
-            step *= 2
         return vectors[0]
 
     def transposed(self, rows: list[Any]) -> list[Any]:

@@ -79,8 +79,8 @@ def updated_round(
         return None
     if any(t.dtype != x.dtype or not t.is_contiguous() for t in update.tensors):
         return None
-    if norm.training and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
+    if norm.training and (batches := norm.num_batches_tracked) is not None:
+        batches.add_(1)
     keeps = torch.is_grad_enabled()
     rest = (update, norm.training, keeps)
     return cast(Tensor, _UpdatedRound.apply(*tensors[:4], graph, dims, *rest))
@@ -94,15 +94,16 @@ class _UpdatedRound(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         norm, cut, (*_, mean, variance) = update
         y = _multiply(x, w, graph, dims, 0, is_ready=False, back=False)
-        sizes = (y.size(0), y.size(1), _count(y))
-        statistics, normal = y.new_empty(2, dims[1]), y.new_empty(sizes[2])
+        columns = _columns(y, "told")
+        statistics, normal = y.new_empty(2, dims[1]), y.new_empty(_count(y))
         if keeps:
             ctx.save_for_backward(x, w, scale, shift, graph, normal, statistics)
             ctx.dims, ctx.eps, ctx.how = dims, norm.eps, (trains, cut)
         tensors = (scale, shift, mean, variance, statistics)
         parameters = tuple(tensor.data_ptr() for tensor in tensors)
         how = (float(cast(float, norm.momentum)), float(norm.eps), trains, cut)
-        places = (y.data_ptr(), _columns(y, "told"), normal.data_ptr())
+        places = (y.data_ptr(), columns, normal.data_ptr())
+        sizes = (len(y), dims[1], normal.numel())
         share_phases(normalise, 2, *places, parameters, sizes, *how)
         return y
 
@@ -221,7 +222,8 @@ def _columns(x: Tensor, place: str) -> Any:
 
 
 def _count(x: Tensor) -> int:
-    return column_numbers(x.size(0), x.size(1), x.element_size())
+    images, channels = x.shape
+    return column_numbers(images, channels, x.element_size())
 
 
 # Shapes without numbers, for compilers --------------------------------------------------------

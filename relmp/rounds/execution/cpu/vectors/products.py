@@ -92,14 +92,32 @@ def product_tile(typingctx: Any, w: Any, y: Any, x: Any, tile: Any, heard: Any) 
                         for row in range(rows):
                             emit.accumulate(sums[row * columns + column], y_values[row], value)
             places = [emit.add(tile.w_at, emit.number(heard.weight, pair)) for pair in pairs]
+            totals = []
             for first in range(0, len(sums), emit.lanes):
-                some = range(first, min(first + emit.lanes, len(sums)))
-                totals = emit.sums_of_lanes([builder.load(sums[i]) for i in some])
-                for lane, number in enumerate(some):
-                    row, column = divmod(number, columns)
-                    at = emit.add(places[column], emit.times(tile.w_step, row))
-                    value = builder.extract_element(totals, integer(lane))
-                    builder.store(value, builder.gep(w_data, [at]))
+                some = sums[first : first + emit.lanes]
+                totals.append(emit.sums_of_lanes([builder.load(slot) for slot in some]))
+
+            def store(length: int) -> None:
+                """Write totals, so many columns of a row at a time."""
+                row_at = integer(0)
+                for row in range(rows):
+                    for column in range(0, columns, length):
+                        group, lane = divmod(row * columns + column, emit.lanes)
+                        lanes = list(range(lane, lane + length))
+                        value = emit.shuffle(totals[group], totals[group], lanes)
+                        at = builder.gep(w_data, [emit.add(places[column], row_at)])
+                        place = builder.bitcast(at, value.type.as_pointer())
+                        builder.store(value, place, align=emit.align)
+                    row_at = emit.add(row_at, tile.w_step)
+
+            # Places ascend, so that as many as lie within a row of the weights adjoin.
+            apart = builder.sub(places[-1], places[0])
+            adjoin = builder.icmp_signed("==", apart, integer(columns - 1))
+            with builder.if_else(adjoin) as (together, alone):
+                with together:
+                    store(min(columns, emit.lanes))
+                with alone:
+                    store(1)
 
         for rows in range(1, MAX_SIDE + 1):
             with emit.case(tile.rows, rows):

@@ -77,7 +77,6 @@ def sum_tile(typingctx: Any, y: Any, x: Any, w: Any, total: Any, heard: Any) -> 
 
         def body(vectors: int, rows: int) -> None:
             sums = emit.registers(rows * vectors)
-            steps = [emit.times(total.w_step, row) for row in range(rows)]
             with emit.loop(total.pair_start, total.pair_stop) as pair:
                 row_at = emit.times(emit.number(heard.row, pair), total.stride)
                 first = emit.add(total.x_at, row_at)
@@ -87,7 +86,9 @@ def sum_tile(typingctx: Any, y: Any, x: Any, w: Any, total: Any, heard: Any) -> 
                 ]
                 weight = emit.add(total.w_at, emit.number(heard.weight, pair))
                 for row in range(rows):
-                    factor = emit.broadcast(emit.number(w_data, emit.add(weight, steps[row])))
+                    factor = emit.broadcast(emit.number(w_data, weight))
+                    # From row to row: twelve places at once would not stay in registers.
+                    weight = emit.add(weight, total.w_step)
                     for v in range(vectors):
                         emit.accumulate(sums[row * vectors + v], factor, values[v])
             for row in range(rows):
