@@ -1,0 +1,66 @@
+"""What attacks have found in rounds and models, each in its smallest form."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+import relmp
+from relmp.graphs import create_graph
+from relmp.rounds import Round
+from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
+
+GRAPH = create_graph("ws_flex", n=8, k=4, p=0.2, seed=1)
+
+
+@pytest.mark.parametrize("change", [(-3, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (2, 0, 0)])
+@pytest.mark.parametrize("kind", ["vectors", "images", "update"])
+def test_weights_of_another_shape_are_refused(kind: str, change: tuple[int, ...]) -> None:
+    """The compiled loops read behind the end of such weights, and gave numbers."""
+    layer: Any = {
+        "vectors": partial(relmp.RelationalLinear, GRAPH),
+        "images": partial(relmp.RelationalConv2d, GRAPH, kernel_size=3),
+        "update": partial(Round, GRAPH, bias=False, update=nn.BatchNorm1d(24)),
+    }[kind](16, 24)  # fmt: skip
+    x = torch.randn(4, 16, *([5, 5] if kind == "images" else []))
+    shape = list(layer.message_module.weight.shape)
+    wanted = [size + more for size, more in zip(shape, change, strict=False)] + shape[3:]
+    weights = {"message_module.weight": torch.randn(wanted)}
+    for execution in possible_executions(layer):
+        layer.set_execution(execution)
+        said = None if execution in (MESSAGE_PASSING, "dense") else "were given in their place"
+        with pytest.raises((ValueError, RuntimeError), match=said):
+            functional_call(layer, weights, (x,))
+
+
+@pytest.mark.parametrize(
+    ("norm", "sentence"),
+    [
+        (partial(nn.BatchNorm1d, 20), "running_mean should contain 24 elements not 20"),
+        (partial(nn.BatchNorm1d, 30), "running_mean should contain 24 elements not 30"),
+        (partial(nn.BatchNorm1d, 24, eps=0.0), "eps must be positive"),
+    ],
+)
+def test_a_norm_that_does_not_fit(norm: Any, sentence: str) -> None:
+    """The loops that compute round and norm together read and wrote behind its end."""
+    for execution in (MESSAGE_PASSING, "cpu_kernel"):
+        layer = Round(GRAPH, 16, 24, bias=False, update=norm(), execution=execution)
+        with pytest.raises((RuntimeError, ValueError), match=sentence):
+            layer(torch.randn(4, 16))
+
+
+@pytest.mark.parametrize("update", [None, nn.BatchNorm1d(24)], ids=["alone", "updated"])
+def test_a_traced_round_of_vectors(update: nn.Module | None) -> None:
+    """The loops that are called past PyTorch's operators were met by the tracer."""
+    layer = Round(GRAPH, 16, 24, bias=False, update=update, execution="cpu_kernel").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch: that this is deprecated, and of PyG's checks
+        traced = torch.jit.trace(layer, torch.randn(5, 16))
+    x = torch.randn(7, 16)
+    assert torch.equal(traced(x), layer(x))
