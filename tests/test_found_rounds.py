@@ -64,3 +64,24 @@ def test_a_traced_round_of_vectors(update: nn.Module | None) -> None:
         traced = torch.jit.trace(layer, torch.randn(5, 16))
     x = torch.randn(7, 16)
     assert torch.equal(traced(x), layer(x))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "low_rank(rank='a')", "low_rank(rank=1.5)", "low_rank(rank=True)", "low_rank(rank=[2])",
+        "mlp(hidden='a')", "mlp(hidden=2.0)", "attention(negative_slope='a')",
+        "class_shared(num_classes='a')", "class_shared(num_classes=1.5)",
+        "class_shared(num_classes=2, column='a')", "class_shared(num_classes=2, column=0.5)",
+        "edge_attr(attr_dim=-1)", "edge_attr(attr_dim=1.0)", "scored(keep='a')",
+        "frozen(values=[1])",
+    ],
+)  # fmt: skip
+def test_what_is_no_argument_of_a_message(text: str) -> None:
+    """Found by a command line: what a round refuses, and what counts its cost beforehand."""
+    graph = relmp.RelationalGraph(2, [[0, 1], [1, 0]], [1.0, 0.0])
+    with pytest.raises(ValueError, match=r"must be|from column"):
+        Round(graph, 4, 4, message=text)
+    if "column" not in text:  # of which only the attributes know
+        with pytest.raises(ValueError, match="must be"):
+            relmp.over_graphs("mlp", graphs=[graph], seeds=1, message=text, width=32)
