@@ -85,3 +85,20 @@ def test_what_is_no_argument_of_a_message(text: str) -> None:
     if "column" not in text:  # of which only the attributes know
         with pytest.raises(ValueError, match="must be"):
             relmp.over_graphs("mlp", graphs=[graph], seeds=1, message=text, width=32)
+
+
+@pytest.mark.parametrize("execution", ["gathered", "dense"])
+def test_the_mean_in_time(execution: str) -> None:
+    """Laid out for every node, it was the sum."""
+    layer = relmp.RelationalRNN(GRAPH, 3, 16, aggr="mean", execution=execution).double()
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    states, _ = layer(x)
+    states.sum().backward()
+    found = [p.grad.clone() for p in layer.parameters() if p.grad is not None]
+    layer.zero_grad()
+    layer.set_execution(MESSAGE_PASSING)
+    again, _ = layer(x)
+    again.sum().backward()
+    torch.testing.assert_close(states, again, rtol=0, atol=1e-12)
+    for one, parameter in zip(found, layer.parameters(), strict=True):
+        torch.testing.assert_close(one, parameter.grad, rtol=0, atol=1e-12)
