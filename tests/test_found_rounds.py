@@ -102,3 +102,11 @@ def test_the_mean_in_time(execution: str) -> None:
     torch.testing.assert_close(states, again, rtol=0, atol=1e-12)
     for one, parameter in zip(found, layer.parameters(), strict=True):
         torch.testing.assert_close(one, parameter.grad, rtol=0, atol=1e-12)
+
+
+def test_a_kernel_of_one_pixel_with_a_dilation() -> None:
+    """PyTorch's convolution of these numbers, in this order, ends the process."""
+    x = torch.randn(3, 1, 1, 5).permute(0, 3, 1, 2)
+    graph = relmp.RelationalGraph(2, [[0], [1]])
+    layer = relmp.RelationalConv2d(graph, 5, 6, (1, 1), (1, 2), (0, 1), 2, execution="dense")
+    torch.testing.assert_close(layer(x), layer(x.contiguous()))
