@@ -26,6 +26,7 @@ from relmp.rounds.execution import possible_executions
 from relmp.sweep import collect
 from relmp.sweep.saved import read_plan
 from relmp.training.folder import RunFolder
+from relmp.training.rewiring.rule import make_rewiring
 from relmp.training.rewiring.topology import read_topology
 
 GRAPH = create_graph("ws_flex", n=8, k=4, p=0.2, seed=1)
@@ -56,6 +57,12 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (lambda: Round(GRAPH, 8, 8, chunk_size=[1]), "chunk_size must be a whole number"),  # type: ignore[arg-type]
         (lambda: Round(GRAPH, 8, 8, aggr=relmp.LinearMessage), "cannot be made of"),
         (lambda: relmp.create_model("builtins:int"), "takes no argument graph"),
+        (lambda: make_rewiring("rigl(dense=None)"), "dense must be names of layers"),
+        (lambda: make_rewiring("set(keep_loops=3)"), "keep_loops must be True or False"),
+        (
+            lambda: make_rewiring("set(granularity='weight', density={'a': None})"),
+            "density must be a number",
+        ),
         (
             lambda: relmp.grid(relmp.RunConfig(
                 relmp.ModelConfig("mlp", GRAPH, options={"in_features": 64}), relmp.DataConfig(),
@@ -86,6 +93,18 @@ def test_two_nodes_as_text_come_back(tmp_path: Path) -> None:
         graph = RelationalGraph(2, edges, attr)
         relmp.save_graph(graph, tmp_path / "g.txt")
         assert relmp.load_graph(tmp_path / "g.txt") == graph
+
+
+@pytest.mark.parametrize("ending", [".graphml", ".csv"])
+@pytest.mark.parametrize("labels", [["1", "0"], [1, 0], ["01", "1"], ["-1", "-2"], ["9" * 20, "1"]])
+def test_names_that_are_numbers_keep_their_nodes(
+    labels: list[Any], ending: str, tmp_path: Path
+) -> None:
+    graph = RelationalGraph(2, [[0, 1], [1, 0]], [2.0, 3.0], labels=labels)
+    relmp.save_graph(graph, tmp_path / f"g{ending}")
+    again = relmp.load_graph(tmp_path / f"g{ending}", directed=True if ending == ".csv" else None)
+    assert again == graph
+    assert list(map(str, again.labels or ())) == list(map(str, labels))
 
 
 @pytest.mark.parametrize("images", [False, True])

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relmp.graphs.relational_graph import RelationalGraph
-from relmp.graphs.saving import FORMATS, MATRIX
+from relmp.graphs.saving import AS_LISTED, FORMATS, MATRIX
 
 MAX_LISTED = 2**24
 """So far into a text a line that lists the nodes is looked for."""
@@ -279,9 +279,13 @@ def _ordered(order: list[str], named: list[str]) -> tuple[list[Any], dict[str, i
     if unknown or len(set(order)) != len(order):
         what = f"node '{unknown[0]}' is not among them" if unknown else "one is there twice"
         raise ValueError(f"The line '# nodes: ...' does not list the nodes of the edges: {what}.")
-    whole = all(re.fullmatch(r"-?\d+", each) for each in order)
-    labels: list[Any] = [int(each) for each in order] if whole else list(order)
+    labels: list[Any] = [int(each) for each in order] if _are_whole(order) else list(order)
     return labels, {each: i for i, each in enumerate(order)}
+
+
+def _are_whole(names: Iterable[str]) -> bool:
+    """Whether all are whole numbers as Python writes them, so that no two become the same."""
+    return all(re.fullmatch(r"-?\d{1,18}", name) and str(int(name)) == name for name in names)
 
 
 def _needed(labels: list[Any]) -> list[Any] | None:
@@ -299,8 +303,9 @@ def _from_graphml(path: Path, edge_attrs: tuple[str, ...], name: str) -> Relatio
         raise ValueError(f"'{path.name}' is no GraphML: {reason}.") from None
     if not len(graph):
         raise ValueError(f"'{path.name}' holds no nodes.")
-    if all(re.fullmatch(r"\d+", node) for node in graph):
+    if _are_whole(graph):
         graph = nx.relabel_nodes(graph, int)
+    if _are_whole(map(str, graph)) and AS_LISTED not in graph.graph:
         ordered = type(graph)()
         ordered.add_nodes_from(sorted(graph))
         ordered.add_edges_from(graph.edges(data=True))

@@ -84,6 +84,8 @@ def _matrix_of(graph: RelationalGraph) -> npt.NDArray[np.float64]:
     return matrix
 
 
+AS_LISTED = "nodes_as_listed"
+"""Set in GraphML whose nodes have numbers for names that are not in their order."""
 MATRIX = "# matrix"
 """First line of a matrix of two nodes as text, since two columns are an edge list otherwise."""
 
@@ -121,6 +123,9 @@ def _labelled_networkx(graph: RelationalGraph) -> nx.Graph[Any]:
     result = graph.to_networkx()
     attr = _attributes(graph)
     names = graph.labels or range(graph.num_nodes)
+    numbers = [int(name) for name in map(str, names) if re.fullmatch(r"-?\d{1,18}", name)]
+    if numbers != sorted(numbers):
+        result.graph[AS_LISTED] = True
     if attr is not None:
         for e, (u, v) in enumerate(graph.edges.T.tolist()):
             if u == v:

@@ -102,6 +102,8 @@ class ModelConfig:
                 f"A model is described by {', '.join(field.name for field in fields(cls))}, but "
                 f"{', '.join(sorted(unknown)) or 'options'} is missing, unknown or no object."
             )
+        if not isinstance(values["name"], str):
+            raise ValueError(f"The name of a model must be a text, but is {values['name']!r}.")
         graph, options = values["graph"], dict(values["options"])
         if isinstance(options.get("message"), str):
             options["message"] = message_text(options["message"])

@@ -142,7 +142,10 @@ class Images:
 
     def _convolve(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
         self.output_size(x.size(2), x.size(3))  # torch would raise a RuntimeError
-        return F.conv2d(x, weight, None, self.stride, self.padding, self.dilation, groups)
+        # oneDNN ends the process for some kernels of one pixel that have a dilation.
+        sides = zip(self.kernel, self.dilation, strict=True)
+        dilation = [1 if side == 1 else step for side, step in sides]
+        return F.conv2d(x, weight, None, self.stride, self.padding, dilation, groups)
 
 
 Geometry: TypeAlias = Vectors | Images

@@ -6,8 +6,11 @@ says is what it said before, row by row; a row that is missing was named.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import shutil
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +24,7 @@ from hypothesis import strategies as st
 
 import relmp
 from relmp.graphs import create_graph
+from relmp.models.compressed.file import MAGIC
 from relmp.sweep import collect
 from relmp.sweep.saved import read_plan
 from relmp.training.folder import RunFolder
@@ -230,3 +234,90 @@ def test_records_that_were_there_stay(
     text = (finished / path.parent.name / "metrics.jsonl").read_text()
     assert checkpoint is not None
     assert path.read_text() == text
+
+
+# Compressed models -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with scores of weights and of edges, folded, that was trained a little."""
+    model = relmp.create_model(
+        "residual_mlp", GRAPHS[1], in_features=6, num_classes=3, width=9, seed=3,
+        message="scored(keep=0.4)", scored="all", fold=(1,),
+    )  # fmt: skip
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(8, 6)).square().mean().backward()
+        optimizer.step()
+    path = tmp_path_factory.mktemp("compressed") / "m.relmp"
+    return relmp.save_compressed(model.eval(), path)
+
+
+IMAGES = torch.arange(30.0).view(5, 6).sin()
+
+
+@fuzzed(300, damage())
+def test_compressed_models(
+    compressed: Path, place: Path, damaged: Callable[[bytes], bytes]
+) -> None:
+    whole, path = compressed.read_bytes(), place / "m.relmp"
+    path.write_bytes(damaged(whole))
+    model, said = said_while(lambda: relmp.load_compressed(path))
+    if path.read_bytes() != whole:
+        assert said, "a damaged file was loaded"
+    else:
+        assert torch.equal(model(IMAGES), relmp.load_compressed(compressed)(IMAGES))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 40) | st.floats() | st.text(max_size=3)
+    | st.sampled_from(["float32", "int32", "float64", "bool", "os:system", "builtins:int", "mlp",
+                       "torch.nn:Linear", "scored(keep=0.9)", "frozen", 2**40, "cat"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner,
+                                                                max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@fuzzed(300, st.lists(st.integers(0, 30), max_size=6), st.sampled_from(["set", "drop", "double"]),
+        VALUES, st.none() | damage())  # fmt: skip
+def test_compressed_models_with_a_checksum_of_their_own(
+    compressed: Path, place: Path, way: list[int], how: str, value: Any,
+    damaged: Callable[[bytes], bytes] | None,
+) -> None:  # fmt: skip
+    """A header that somebody wrote: a model, or a sentence."""
+    start = len(MAGIC) + 6
+    whole = compressed.read_bytes()[: -hashlib.sha256().digest_size]
+    (length,) = struct.unpack("<I", whole[start - 4 : start])
+    header = json.loads(whole[start : start + length])
+    inside: Any = header
+    for number in way[:-1]:
+        keys = sorted(inside) if isinstance(inside, dict) else list(range(len(inside)))
+        following = inside[keys[number % len(keys)]] if keys else None
+        if not isinstance(following, dict | list):
+            break
+        inside = following
+    keys = sorted(inside) if isinstance(inside, dict) else list(range(len(inside)))
+    if keys and way:
+        key = keys[way[-1] % len(keys)]
+        if how == "set":
+            inside[key] = value
+        elif how == "drop":
+            del inside[key]
+        elif isinstance(inside, list):
+            inside.append(inside[key])
+    body = whole[start + length :]
+    text = json.dumps(header).encode()
+    content = whole[: start - 4] + struct.pack("<I", len(text)) + text
+    content += body if damaged is None else damaged(body)
+    path = place / "m.relmp"
+    path.write_bytes(content + hashlib.sha256(content).digest())
+
+    def work() -> Any:
+        model = relmp.load_compressed(path)
+        model(torch.randn(2, *model.input_shape))
+        return model
+
+    said_while(work)

@@ -20,7 +20,7 @@ from relmp.rounds.aggregation import aggregation_names, resolve_aggregation
 from relmp.rounds.dynamic.rewire import moved_rows
 from relmp.rounds.execution import possible_executions
 from tests.fuzz.how import changed_text, fuzzed, refused_in_a_sentence
-from tests.fuzz.test_layers import agree
+from tests.fuzz.test_layers import ANY, agree
 from tests.fuzz.twin import flat_of, laid_out, nodes_of
 from tests.strategies import deaf_graphs
 
@@ -77,6 +77,8 @@ ARGUMENTS = {
     "class_shared": st.fixed_dictionaries({"num_classes": st.integers(0, 4)},
     optional={"column": st.integers(-2, 2)}),
     "edge_attr": st.fixed_dictionaries({}, optional={"attr_dim": st.integers(0, 2)}),
+    "scored": st.fixed_dictionaries({"keep": st.floats(0, 1)}, optional={"granularity":
+    st.sampled_from(["weight", "edge"])}),
 }  # fmt: skip
 
 
@@ -279,9 +281,20 @@ TEXTS = [
 ]
 
 
-@fuzzed(500, st.data())
+WORDS = ["rank", "hidden", "negative_slope", "num_classes", "column", "attr_dim", "keep", "values",
+         "granularity", "kernel_size", "learn", "t", "p", "q"]  # fmt: skip
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> str:
+    """A name with arguments that others have, of any kind."""
+    given = draw(st.dictionaries(st.sampled_from(WORDS), ANY, max_size=2))
+    return f"{draw(st.sampled_from(TEXTS))}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+
+@fuzzed(900, st.data())
 def test_any_name(data: Any) -> None:
-    text = data.draw(changed_text(st.sampled_from(TEXTS)) | messages() | aggregations())
+    text = data.draw(changed_text(st.sampled_from(TEXTS)) | messages() | aggregations() | calls())
     with refused_in_a_sentence():
         Round(RelationalGraph(2, [[0], [1]]), 4, 4, message=text)
     with refused_in_a_sentence():

@@ -380,9 +380,9 @@ def test_mistakes_are_named() -> None:
         make("gated", "images")(torch.randn(2, 11))
     with pytest.raises(ValueError, match="give its kernel_size too"):
         Round(GRAPH, 11, 13, message=partial(SharedMessage, stride=2))
-    with pytest.raises(ValueError, match="rank of at least 1"):
+    with pytest.raises(ValueError, match="rank must be a whole number of at least 1"):
         Round(GRAPH, 11, 13, message=partial(LowRankMessage, rank=0))
-    with pytest.raises(ValueError, match="at least 1 hidden number"):
+    with pytest.raises(ValueError, match="hidden must be a whole number"):
         Round(GRAPH, 11, 13, message=partial(MLPMessage, hidden=0))
     with pytest.raises(ValueError, match="'sign' or 'normal'"):
         Round(GRAPH, 11, 13, message=partial(FrozenMessage, values="uniform"))

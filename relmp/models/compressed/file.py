@@ -38,6 +38,11 @@ _DTYPES = {
         torch.uint8, torch.bool,
     )
 }  # fmt: skip
+_BROKEN = (
+    ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, OverflowError,
+    struct.error,
+)  # fmt: skip
+"""What comes of a header that somebody wrote by hand. (RecursionError is a RuntimeError.)"""
 
 
 def save_compressed(model: nn.Module, path: str | Path) -> Path:
@@ -58,7 +63,7 @@ def save_compressed(model: nn.Module, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ValueError: If nothing in it is scored, or it cannot be described.
+        ValueError: If nothing in it is scored, scores are NaN, or it cannot be described.
     """
     places = Places.of(model)
     if not places.parts:
@@ -66,6 +71,14 @@ def save_compressed(model: nn.Module, path: str | Path) -> Path:
             f"{type(model).__name__} has no scored weights, so there is nothing to compress; build "
             f"it with message='scored(keep=0.3)', or keep its state_dict."
         )
+    bits = [chosen_bits(part) for part in places.parts]
+    for part, chosen in zip(places.parts, bits, strict=True):
+        if int(chosen.sum()) != part.selection.kept:
+            raise ValueError(
+                f"The scores of '{part.name}' choose {int(chosen.sum())} weights where "
+                f"{part.selection.kept} are to be kept: some are no numbers (NaN), so that the "
+                f"training has failed; take a checkpoint from before."
+            )
     state, seeds = model.state_dict(), seeds_of(places.parts)
     keys = [part.selection.key.tolist() for part in places.parts]
     header = {
@@ -80,14 +93,13 @@ def save_compressed(model: nn.Module, path: str | Path) -> Path:
         "values": [_described(name, state[name]) for name in (*places.trained, *places.kept)],
     }  # fmt: skip
     text = json.dumps(header, separators=(",", ":")).encode()
-    bits = torch.cat([chosen_bits(part) for part in places.parts]).numpy()
     content = b"".join(
         [
             MAGIC,
             _NUMBERS.pack(VERSION, len(text)),
             text,
             np.array(seeds, dtype="<u4").tobytes(),
-            np.packbits(bits, bitorder="little").tobytes(),
+            np.packbits(torch.cat(bits).numpy(), bitorder="little").tobytes(),
             *(_bytes_of(state[name]) for name in (*places.trained, *places.kept)),
         ]
     )
@@ -120,8 +132,8 @@ def load_compressed(
     header, body = _read(Path(path))
     try:
         config = ModelConfig.from_dict(header["config"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"'{path}' does not describe a model: {error}") from error
+    except _BROKEN as error:
+        raise ValueError(f"'{path}' does not describe a model: {_reason(error)}.") from error
     named = [] if isinstance(model, nn.Module) else config.foreign
     untrusted = [name for name in named if model is None or name != config.name]
     if untrusted and not trust:
@@ -136,10 +148,26 @@ def load_compressed(
         )
     made = rebuilt(config, model)
     try:
+        made.to(_dtype_of(header))
         made.load_state_dict(_state(made, header, body), strict=False)
-    except (ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
-        raise ValueError(f"'{path}' is of another model: {error}") from error
+    except _BROKEN as error:
+        raise ValueError(f"'{path}' is of another model: {_reason(error)}.") from error
     return made.eval()
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file that has a checksum."""
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, ValueError):
+        return text
+    return f"its header is none of relmp.save_compressed ({type(error).__name__}: {text})"
+
+
+def _dtype_of(header: dict[str, Any]) -> torch.dtype | None:
+    """The type of all real numbers of a file; None where they have several."""
+    dtypes = {_DTYPES[row["dtype"]] for row in header["values"]}
+    real = [dtype for dtype in dtypes if dtype.is_floating_point]
+    return real[0] if len(real) == 1 else None
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:

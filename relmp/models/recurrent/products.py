@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.form import RoundForm
-from relmp.rounds.layout import EdgeLayout
+from relmp.rounds.layout import EdgeLayout, divided, mean_degrees
 
 
 class Product(Protocol):
@@ -115,9 +115,11 @@ class GatheredLaying(Laying):
             held = torch.from_numpy(np.array(table, dtype=np.int64))
             self.register_buffer(name, held, persistent=False)
         self.is_even = partition.is_even
+        self.register_buffer("degrees", mean_degrees(form), persistent=False)
+        self.degrees: Tensor | None
 
     def weight(self, weight: Tensor) -> Tensor:
-        return weight
+        return divided(weight, self.degrees)
 
     def product(self, weight: Tensor) -> Product:
         return _GatheredProduct(weight, self)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
-from relmp.rounds.execution.linear_maps import in_autocast_dtype, whole_refusal
+from relmp.rounds.execution.linear_maps import in_autocast_dtype, weight_of, whole_refusal
 from relmp.rounds.execution.update import known_update
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
@@ -40,6 +40,7 @@ class CpuKernelExecution(Execution):
         from relmp.rounds.execution.cpu.tables import graph_table, vector_table
 
         weight = cast(Tensor, form.message.weight)
+        self.weight_shape = weight.shape
         sides = (form.in_partition, form.out_partition)
         if weight.dim() == 3:
             table = vector_table(form.graph, *sides)
@@ -58,7 +59,7 @@ class CpuKernelExecution(Execution):
 
         linear = cast(WeightedMessage, message)
         linear.check_input(x.shape)
-        x, weight = in_autocast_dtype(x, linear.weight)
+        x, weight = in_autocast_dtype(x, weight_of(linear, self.weight_shape))
         weight = divided(weight, self.degrees)
         if not x.dtype.is_floating_point:
             raise ValueError(f"The compiled loops take real numbers, but were given {x.dtype}.")
@@ -73,7 +74,7 @@ class CpuKernelExecution(Execution):
         from relmp.rounds.execution.cpu.vectors.operators import updated_round
 
         known, linear = known_update(update), cast(WeightedMessage, message)
-        weight = linear.weight
+        weight = weight_of(linear, self.weight_shape)
         if known is None or x.dim() != 2 or weight.dim() != 3 or x.dtype != weight.dtype:
             return None
         if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):

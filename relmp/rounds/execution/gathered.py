@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relmp.rounds.execution.base import Execution
-from relmp.rounds.execution.linear_maps import in_autocast_dtype, whole_refusal
+from relmp.rounds.execution.linear_maps import in_autocast_dtype, weight_of, whole_refusal
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import WeightedMessage
@@ -63,6 +63,7 @@ class GatheredExecution(Execution):
 
     def __init__(self, form: RoundForm, *, capacity: int | None = None) -> None:
         super().__init__(form)
+        self.weight_shape = cast(WeightedMessage, form.message).weight.shape
         source, target = form.graph.edges
         parts = (form.in_partition, form.out_partition)
         for way, ends, partitions in (
@@ -91,7 +92,7 @@ class GatheredExecution(Execution):
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         linear = cast(WeightedMessage, message)
         linear.check_input(x.shape)
-        x, weight = in_autocast_dtype(x, linear.weight)
+        x, weight = in_autocast_dtype(x, weight_of(linear, self.weight_shape))
         weight = divided(weight, self.degrees)
         tables = [self.get_buffer("slots")]
         tables += [self.get_buffer(f"{way}_{name}") for way, name in _table_names()]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.gpu.tables import graph_table
-from relmp.rounds.execution.linear_maps import in_autocast_dtype, whole_refusal
+from relmp.rounds.execution.linear_maps import in_autocast_dtype, weight_of, whole_refusal
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import WeightedMessage
@@ -46,13 +46,14 @@ class GpuKernelExecution(Execution):
         self.register_buffer("degrees", mean_degrees(form), persistent=False)
         self.degrees: Tensor | None
         self.sizes = list(sizes)
+        self.weight_shape = cast(Tensor, form.message.weight).shape
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.gpu.operators import round_forward
 
         linear = cast(WeightedMessage, message)
         linear.check_input(x.shape)
-        x, weight = in_autocast_dtype(x, linear.weight)
+        x, weight = in_autocast_dtype(x, weight_of(linear, self.weight_shape))
         weight = divided(weight, self.degrees)
         images = x if x.dim() == 4 else x[:, :, None, None]
         kernels = weight if weight.dim() == 5 else weight[..., None, None]

@@ -32,6 +32,22 @@ def whole_refusal(form: RoundForm) -> str | None:
     return map_refusal(form)
 
 
+def weight_of(message: WeightedMessage, shape: torch.Size) -> Tensor:
+    """Its weight, which has the shape that the tables of an execution were made for.
+
+    Raises:
+        ValueError: If it was exchanged for one of another shape, behind whose end tables point.
+    """
+    weight = message.weight
+    if weight.shape != shape:
+        raise ValueError(
+            f"The weights of this round are {list(shape)}, [E, out_dim, in_dim, *kernel], but "
+            f"{list(weight.shape)} were given in their place; give some of the same shape, or "
+            f"build the round anew."
+        )
+    return weight
+
+
 def in_autocast_dtype(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Both as PyTorch's own products take them; under autocast in its type.
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.utils import softmax
 
+from relmp.checks import check_number
 from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions
 from relmp.rounds.message import Message
@@ -46,6 +47,9 @@ class AttentionMessage(Message):
           **score.speaker** (v) ``[E, in_dim]``
         - **x_i**, **x_j** ``[E, B, in_dim, ...]`` -> ``[E, B, out_dim, ...]``
 
+    Raises:
+        ValueError: If ``negative_slope`` is no number from 0.
+
     Reference:
         Velickovic et al., *Graph Attention Networks*, ICLR 2018, equation 3; there all edges
         share their weights.
@@ -60,6 +64,7 @@ class AttentionMessage(Message):
         negative_slope: float = 0.2,
         **geometry: Unpack[KernelOptions],
     ) -> None:
+        check_number("negative_slope", negative_slope, 0)
         super().__init__()
         self.negative_slope = negative_slope
         self.value = linear_map(num_edges, in_dim, out_dim, **geometry)

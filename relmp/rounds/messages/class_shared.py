@@ -7,6 +7,7 @@ from typing import Unpack
 import torch.nn.functional as F
 from torch import Tensor
 
+from relmp.checks import check_whole
 from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.messages.basis import BasisMessage
@@ -38,7 +39,7 @@ class ClassSharedMessage(BasisMessage):
         - **x_j** ``[E, B, in_dim, ...]`` -> ``[E, B, out_dim, ...]``
 
     Raises:
-        ValueError: If the graph has no such attributes.
+        ValueError: If the graph has no such attributes, or a number is none.
 
     Reference:
         Schlichtkrull et al., *Modeling Relational Data with Graph Convolutional Networks*,
@@ -55,17 +56,18 @@ class ClassSharedMessage(BasisMessage):
         column: int = 0,
         **geometry: Unpack[KernelOptions],
     ) -> None:
+        check_whole("num_classes", num_classes, 1)
         super().__init__(num_edges, in_dim, out_dim, num_classes, make_geometry(**geometry))
         self.num_classes, self.column = num_classes, column
 
     def coefficients_of(self, edges: Edges) -> Tensor:
-        if edges.attr is None or not -edges.attr.size(1) <= self.column < edges.attr.size(1):
-            columns = 0 if edges.attr is None else edges.attr.size(1)
+        columns = 0 if edges.attr is None else edges.attr.size(1)
+        if edges.attr is None or self.column not in range(-columns, columns):
             raise ValueError(
                 f"ClassSharedMessage reads the class of an edge from column {self.column} of "
                 f"the edge attributes, but the graph has {columns} of them."
             )
-        values = edges.attr[:, self.column]
+        values = edges.attr[:, int(self.column)]
         classes = values.long()
         wrong = values[(classes != values) | (classes < 0) | (classes >= self.num_classes)]
         if len(wrong):

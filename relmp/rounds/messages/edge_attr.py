@@ -7,6 +7,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from relmp.checks import check_whole
 from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.messages.basis import BasisMessage
@@ -37,7 +38,7 @@ class EdgeAttrMessage(BasisMessage):
         - **x_j** ``[E, B, in_dim, ...]`` -> ``[E, B, out_dim, ...]``
 
     Raises:
-        ValueError: If the graph has another number of attributes.
+        ValueError: If the graph has another number of attributes, or ``attr_dim`` is none.
 
     Reference:
         Simonovsky, Komodakis, *Dynamic Edge-Conditioned Filters in Convolutional Neural
@@ -53,6 +54,7 @@ class EdgeAttrMessage(BasisMessage):
         attr_dim: int = 1,
         **geometry: Unpack[KernelOptions],
     ) -> None:
+        check_whole("attr_dim", attr_dim, 0)
         super().__init__(num_edges, in_dim, out_dim, attr_dim + 1, make_geometry(**geometry))
         self.attr_dim = attr_dim
 

@@ -8,6 +8,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.checks import check_whole
 from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import WeightedMessage
@@ -37,7 +38,7 @@ class LowRankMessage(WeightedMessage):
         - **x_j** ``[E, B, in_dim, ...]`` -> ``[E, B, out_dim, ...]``
 
     Raises:
-        ValueError: If the rank is below 1.
+        ValueError: If the rank is no whole number from 1.
 
     Reference:
         Denil et al., *Predicting Parameters in Deep Learning*, NIPS 2013, section 2.
@@ -52,8 +53,7 @@ class LowRankMessage(WeightedMessage):
         rank: int = 1,
         **geometry: Unpack[KernelOptions],
     ) -> None:
-        if rank < 1:
-            raise ValueError(f"LowRankMessage needs a rank of at least 1, but it is {rank}.")
+        check_whole("rank", rank, 1)
         super().__init__(make_geometry(**geometry))
         self.rank = rank
         self.speaking = nn.Parameter(torch.zeros(num_edges, rank, in_dim, *self.geometry.kernel))

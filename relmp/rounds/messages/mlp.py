@@ -8,6 +8,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from relmp.checks import check_whole
 from relmp.rounds.form import Edges
 from relmp.rounds.geometry import KernelOptions, make_geometry
 from relmp.rounds.message import Message
@@ -39,7 +40,7 @@ class MLPMessage(Message):
         - **x_i**, **x_j** ``[E, B, in_dim, ...]`` -> ``[E, B, out_dim, ...]``
 
     Raises:
-        ValueError: If ``hidden`` is below 1.
+        ValueError: If ``hidden`` is no whole number from 1.
 
     Reference:
         Wang et al., *Dynamic Graph CNN for Learning on Point Clouds*, 2019, section 3.1; there
@@ -56,8 +57,7 @@ class MLPMessage(Message):
         **geometry: Unpack[KernelOptions],
     ) -> None:
         hidden = out_dim if hidden is None else hidden
-        if hidden < 1:
-            raise ValueError(f"MLPMessage needs at least 1 hidden number, but hidden={hidden}.")
+        check_whole("hidden", hidden, 1)
         super().__init__()
         self.geometry = make_geometry(**geometry)
         self.hidden = hidden

@@ -121,13 +121,17 @@ class Rewiring(ABC):
         ):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, but is {value!r}.")
-        object.__setattr__(
-            self, "dense", (self.dense,) if isinstance(self.dense, str) else tuple(self.dense)
-        )
-        given = self.density.values() if isinstance(self.density, Mapping) else [self.density]
+        dense: Any = (self.dense,) if isinstance(self.dense, str) else self.dense
+        if not isinstance(dense, tuple | list) or not all(isinstance(n, str) for n in dense):
+            raise ValueError(f"dense must be names of layers, but is {self.dense!r}.")
+        object.__setattr__(self, "dense", tuple(dense))
+        if not isinstance(self.keep_loops, bool):
+            raise ValueError(f"keep_loops must be True or False, but is {self.keep_loops!r}.")
+        given = [] if self.density is None else [self.density]
+        if isinstance(self.density, Mapping):
+            given = list(self.density.values())
         for share in given:
-            if share is not None:
-                check_share("density", share)
+            check_share("density", share)
         if (self.granularity == "weight") != (self.density is not None):
             raise ValueError(
                 "density is the share of weights that granularity='weight' keeps, and goes with it "

@@ -41,6 +41,7 @@ def _is_looked_at(*tensors: Tensor) -> bool:
     """Whether operators are recorded or given another meaning."""
     return (
         torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
         or torch._C._len_torch_dispatch_stack() > 0
         or any(type(t) not in _PLAIN or not t.is_cpu for t in tensors)
     )
@@ -77,7 +78,11 @@ def updated_round(
     norm, tensors = update.norm, (x, w, *update.tensors)
     if len(x) < 2 or not norm.track_running_stats or _is_looked_at(*tensors):
         return None
-    if any(t.dtype != x.dtype or not t.is_contiguous() for t in update.tensors):
+    # What PyTorch refuses is left to it, and so is what does not lie as kernels read it.
+    as_read = (
+        t.shape == (dims[1],) and t.dtype == x.dtype and t.is_contiguous() for t in update.tensors
+    )
+    if norm.eps <= 0 or not all(as_read):
         return None
     if norm.training and (batches := norm.num_batches_tracked) is not None:
         batches.add_(1)

@@ -1,0 +1,112 @@
+"""What attacks have found in rounds and models, each in its smallest form."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+import relmp
+from relmp.graphs import create_graph
+from relmp.rounds import Round
+from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
+
+GRAPH = create_graph("ws_flex", n=8, k=4, p=0.2, seed=1)
+
+
+@pytest.mark.parametrize("change", [(-3, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (2, 0, 0)])
+@pytest.mark.parametrize("kind", ["vectors", "images", "update"])
+def test_weights_of_another_shape_are_refused(kind: str, change: tuple[int, ...]) -> None:
+    """The compiled loops read behind the end of such weights, and gave numbers."""
+    layer: Any = {
+        "vectors": partial(relmp.RelationalLinear, GRAPH),
+        "images": partial(relmp.RelationalConv2d, GRAPH, kernel_size=3),
+        "update": partial(Round, GRAPH, bias=False, update=nn.BatchNorm1d(24)),
+    }[kind](16, 24)  # fmt: skip
+    x = torch.randn(4, 16, *([5, 5] if kind == "images" else []))
+    shape = list(layer.message_module.weight.shape)
+    wanted = [size + more for size, more in zip(shape, change, strict=False)] + shape[3:]
+    weights = {"message_module.weight": torch.randn(wanted)}
+    for execution in possible_executions(layer):
+        layer.set_execution(execution)
+        said = None if execution in (MESSAGE_PASSING, "dense") else "were given in their place"
+        with pytest.raises((ValueError, RuntimeError), match=said):
+            functional_call(layer, weights, (x,))
+
+
+@pytest.mark.parametrize(
+    ("norm", "sentence"),
+    [
+        (partial(nn.BatchNorm1d, 20), "running_mean should contain 24 elements not 20"),
+        (partial(nn.BatchNorm1d, 30), "running_mean should contain 24 elements not 30"),
+        (partial(nn.BatchNorm1d, 24, eps=0.0), "eps must be positive"),
+    ],
+)
+def test_a_norm_that_does_not_fit(norm: Any, sentence: str) -> None:
+    """The loops that compute round and norm together read and wrote behind its end."""
+    for execution in (MESSAGE_PASSING, "cpu_kernel"):
+        layer = Round(GRAPH, 16, 24, bias=False, update=norm(), execution=execution)
+        with pytest.raises((RuntimeError, ValueError), match=sentence):
+            layer(torch.randn(4, 16))
+
+
+@pytest.mark.parametrize("update", [None, nn.BatchNorm1d(24)], ids=["alone", "updated"])
+def test_a_traced_round_of_vectors(update: nn.Module | None) -> None:
+    """The loops that are called past PyTorch's operators were met by the tracer."""
+    layer = Round(GRAPH, 16, 24, bias=False, update=update, execution="cpu_kernel").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch: that this is deprecated, and of PyG's checks
+        traced = torch.jit.trace(layer, torch.randn(5, 16))
+    x = torch.randn(7, 16)
+    assert torch.equal(traced(x), layer(x))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "low_rank(rank='a')", "low_rank(rank=1.5)", "low_rank(rank=True)", "low_rank(rank=[2])",
+        "mlp(hidden='a')", "mlp(hidden=2.0)", "attention(negative_slope='a')",
+        "class_shared(num_classes='a')", "class_shared(num_classes=1.5)",
+        "class_shared(num_classes=2, column='a')", "class_shared(num_classes=2, column=0.5)",
+        "edge_attr(attr_dim=-1)", "edge_attr(attr_dim=1.0)", "scored(keep='a')",
+        "frozen(values=[1])",
+    ],
+)  # fmt: skip
+def test_what_is_no_argument_of_a_message(text: str) -> None:
+    """Found by a command line: what a round refuses, and what counts its cost beforehand."""
+    graph = relmp.RelationalGraph(2, [[0, 1], [1, 0]], [1.0, 0.0])
+    with pytest.raises(ValueError, match=r"must be|from column"):
+        Round(graph, 4, 4, message=text)
+    if "column" not in text:  # of which only the attributes know
+        with pytest.raises(ValueError, match="must be"):
+            relmp.over_graphs("mlp", graphs=[graph], seeds=1, message=text, width=32)
+
+
+@pytest.mark.parametrize("execution", ["gathered", "dense"])
+def test_the_mean_in_time(execution: str) -> None:
+    """Laid out for every node, it was the sum."""
+    layer = relmp.RelationalRNN(GRAPH, 3, 16, aggr="mean", execution=execution).double()
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    states, _ = layer(x)
+    states.sum().backward()
+    found = [p.grad.clone() for p in layer.parameters() if p.grad is not None]
+    layer.zero_grad()
+    layer.set_execution(MESSAGE_PASSING)
+    again, _ = layer(x)
+    again.sum().backward()
+    torch.testing.assert_close(states, again, rtol=0, atol=1e-12)
+    for one, parameter in zip(found, layer.parameters(), strict=True):
+        torch.testing.assert_close(one, parameter.grad, rtol=0, atol=1e-12)
+
+
+def test_a_kernel_of_one_pixel_with_a_dilation() -> None:
+    """PyTorch's convolution of these numbers, in this order, ends the process."""
+    x = torch.randn(3, 1, 1, 5).permute(0, 3, 1, 2)
+    graph = relmp.RelationalGraph(2, [[0], [1]])
+    layer = relmp.RelationalConv2d(graph, 5, 6, (1, 1), (1, 2), (0, 1), 2, execution="dense")
+    torch.testing.assert_close(layer(x), layer(x.contiguous()))
