@@ -69,14 +69,15 @@ class CpuKernelExecution(Execution):
         if not x.dtype.is_floating_point:
             raise ValueError(f"The compiled loops take real numbers, but were given {x.dtype}.")
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        numbers = (x.to(dtype), weight.to(dtype), self.table, self.dims)
+        images, w = x.to(dtype), weight.to(dtype)
         if x.dim() == 2:
-            return vector_round(*numbers).to(x.dtype)
+            return vector_round(images, w, self.table, self.dims).to(x.dtype)
         convolution = convolution_of(linear.geometry, (x.size(2), x.size(3)))
         if sees_operators(x, weight):
-            return cast(Tensor, round_forward(*numbers, convolution.numbers())).to(x.dtype)
-        images, *rest = numbers
-        out = packed_round(pack(images, self.sides[0]), *rest, convolution, self.sides[1])
+            numbers = (self.table, self.dims, convolution.numbers())
+            return cast(Tensor, round_forward(images, w, *numbers)).to(x.dtype)
+        packed = pack(images, self.sides[0])
+        out = packed_round(packed, w, self.table, self.dims, convolution, self.sides[1])
         return unpack(out).to(x.dtype)
 
     def updated(self, message: nn.Module, x: Tensor, update: nn.Module) -> Tensor | None:
@@ -94,20 +95,27 @@ class CpuKernelExecution(Execution):
             return None
         return updated_round(x, divided(weight, self.degrees), self.table, self.dims, known)
 
-    def packs(self, message: nn.Module, x: Tensor, images: int, update: nn.Module | None) -> bool:
+    def packs(
+        self, message: nn.Module, x: Tensor, images: int, update: nn.Module | None,
+        *, adds: bool = False,
+    ) -> bool:  # fmt: skip
         """Whether :meth:`packed` gives what the round and its update give one after the other.
 
         Args:
             message, update: As of :meth:`updated`; None where nothing follows.
             x: The images, in lanes or not; only what kind of tensor it is matters.
             images: How many.
+            adds: Whether something is added behind the update, which must be there then and end
+                with its norm.
         """
         weight = cast(WeightedMessage, message).weight
         if weight.dim() != 5 or not _is_plain(x, weight):
             return False
         known = known_update(update, nn.BatchNorm2d)
         if update is None or known is None:
-            return update is None and not sees_operators(x, weight)
+            return update is None and not adds and not sees_operators(x, weight)
+        if adds and known.activates:
+            return False
         return known.fits(x, images) and not sees_operators(x, weight, *known.tensors)
 
     def packed(

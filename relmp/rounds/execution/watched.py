@@ -28,6 +28,7 @@ def sees_operators(*tensors: Tensor) -> bool:
     """Whether operators are recorded or given another meaning."""
     return (
         torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
         or torch._C._len_torch_dispatch_stack() > 0
         or any(type(t) not in _PLAIN or not t.is_cpu for t in tensors)
     )

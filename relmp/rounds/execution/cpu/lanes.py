@@ -18,6 +18,7 @@ from relmp.rounds.execution.convolution import Convolution
 from relmp.rounds.execution.cpu.correlate import CorrelateShape, correlate
 from relmp.rounds.execution.cpu.multiply import MultiplyShape, multiply
 from relmp.rounds.execution.cpu.pixels import CHUNK, backward_taps, forward_taps, tap_pairs
+from relmp.rounds.execution.cpu.scratch import pool
 from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, block_size
 from relmp.rounds.execution.cpu.tables import GraphTables, Side
 from relmp.rounds.execution.cpu.threads import share
@@ -42,6 +43,10 @@ class Batch(NamedTuple):
     def sized(self, channels: int, size: Sequence[int]) -> Batch:
         """The same images with other channels and pixels."""
         return self._replace(channels=channels, size=(size[0], size[1]))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.images, self.channels, *self.size
 
     @property
     def pixels(self) -> int:
@@ -119,7 +124,8 @@ def wanted_of_weights(
 ) -> Tensor:  # fmt: skip
     """``[E, out_dim, in_dim, *kernel]``: what ``y`` wants of the weights; zero in padded slots."""
     in_dim, out_dim, _, edges = dims[2:]
-    w = torch.empty(edges, out_dim, in_dim, *convolution.kernel, dtype=x_batch.dtype)
+    shape_of_w = (edges, out_dim, in_dim, *convolution.kernel)
+    w = pool.tensor(math.prod(shape_of_w), x_batch.dtype).view(shape_of_w)
     shape = CorrelateShape(
         blocks=x_batch.blocks,
         group=max(1, CHUNK // math.prod(convolution.output)),

@@ -8,7 +8,7 @@ cache.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -139,7 +139,7 @@ def _totals(sums: Array, totals: Array, width: int) -> None:
 @compiled
 def _normalise(
     y: Array, out: Array, more: Array, scale: Array, shift: Array, running: tuple[Array, Array],
-    statistics: Array, shape: tuple[float, ...], side: tuple[Array, Array], counter: Array,
+    statistics: Array, shape: Any, side: tuple[Array, Array], counter: Array,
     step: int, tasks: int,
 ) -> None:  # fmt: skip
     """``out``: batch norm of ``y``, plus ``more`` where it ``adds``, and ReLU where it ``cuts``.
@@ -216,7 +216,7 @@ def _normalise(
 @compiled
 def _differentiate(
     gradient: Array, y: Array, out: Array, kept: Array, pulled: Array, scale: Array,
-    statistics: Array, wanted: Array, shape: tuple[float, ...], side: tuple[Array, Array],
+    statistics: Array, wanted: Array, shape: Any, side: tuple[Array, Array],
     counter: Array, step: int, tasks: int,
 ) -> None:  # fmt: skip
     """What a gradient wants of what was normalised, and of scale and shift.

@@ -7,6 +7,7 @@ there, and what the output wants is brought into lanes once for both gradients.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -83,8 +84,17 @@ def packed_round(
     plus: Packed | None = None, *, activates: bool = False,
 ) -> Packed:  # fmt: skip
     """The round, and behind it the update, the sum with ``plus`` and ReLU where it ``activates``
-    (the update may do so itself, but then nothing is added)."""
+    (the update may do so itself, but then nothing is added).
+
+    Raises:
+        ValueError: If what is to be added is not like what the round gives.
+    """
     out = x.batch.sized(dims[1], convolution.output)
+    if plus is not None and plus[1:] != (out, partition):
+        raise ValueError(
+            f"The round gives {list(out.shape)}, but what is to be added is "
+            f"{list(plus.batch.shape)}; give both the same channels and pixels."
+        )
     scale = shift = None
     trains, cuts = False, activates
     if update is not None:
@@ -118,7 +128,7 @@ class _Unpack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, lanes: Tensor, batch: Batch, partition: ChannelPartition) -> Tensor:
         ctx.what = batch, partition
-        x = lanes.new_empty(batch.images, batch.channels, *batch.size)
+        x = pool.tensor(math.prod(batch.shape), batch.dtype).view(batch.shape)
         out_of_lanes(_array(lanes.contiguous()), x, side_of(partition))
         return x
 
