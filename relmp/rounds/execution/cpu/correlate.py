@@ -23,7 +23,7 @@ from relmp.rounds.execution.cpu.simd import (
 )
 from relmp.rounds.execution.cpu.tables import Side
 
-MAX_SIDE = 4 if WIDE else 3
+MAX_SIDE = 5 if WIDE else 3
 """Largest number of channels on each side of a tile."""
 _SIDES = range(1, MAX_SIDE + 1)
 
