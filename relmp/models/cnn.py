@@ -18,6 +18,7 @@ from relmp.models.blocks import (
 from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
+from relmp.models.parts.packing import in_turn
 from relmp.models.parts.scores import Scored
 from relmp.rounds import Conv2dMessage
 from relmp.rounds.aggregation import Aggr
@@ -106,7 +107,7 @@ class CNN(Classifier):
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.layers)
-        return self.head(self.stages(self.stem(x)).mean((2, 3)))
+        return self.head(in_turn(self.stages, self.stem(x)).mean((2, 3)))
 
     @classmethod
     def plan(

@@ -19,6 +19,7 @@ from relmp.models.budget import Classifier
 from relmp.models.factory import MODELS
 from relmp.models.initial import Init
 from relmp.models.parts.folded import Folded, FoldNorm, check_fold
+from relmp.models.parts.packing import in_turn
 from relmp.models.parts.residual import (
     BlockConv,
     ResidualBlock,
@@ -139,7 +140,7 @@ class ResNet(Classifier):
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.layers)
-        return self.head(self.stages(self.stem(x)).mean((2, 3)))
+        return self.head(in_turn(self.stages, self.stem(x)).mean((2, 3)))
 
     @classmethod
     def plan(

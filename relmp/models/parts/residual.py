@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relmp.models.architecture import Drawing, Maker
+from relmp.models.parts.packing import as_images, in_lanes, packed_round, round_packs
+from relmp.rounds import Round
+from relmp.rounds.execution.watched import is_hooked
+
+if TYPE_CHECKING:
+    from relmp.models.parts.packing import Images
+    from relmp.rounds.execution.cpu.packed import Packed
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,30 @@ class ResidualBlock(nn.Module):
             self.projection = nn.Sequential(layer_of, norm) if dense else layer_of
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.packs(x):
+            return as_images(self.packed(x))
         return F.relu(self.projection(x) + self.body(x))
+
+    def packs(self, x: Images) -> bool:
+        """Whether all rounds can hand images on in lanes, and nobody looks in between."""
+        if type(self.body) is not nn.Sequential or is_hooked(self.body) or not len(self.body):
+            return False
+        *body, last = self.body
+        return all(round_packs(layer, x) for layer in body) and round_packs(last, x, adds=True)
+
+    def packed(self, x: Images) -> Packed:
+        """The block in lanes: the sum and ReLU come with the update of its last round."""
+        rounds = cast("list[Round]", list(self.body))
+        *body, last = rounds
+        here = x = in_lanes(x, rounds[0].in_partition)
+        for layer in body:
+            here = packed_round(layer, here)
+        shortcut = x
+        if round_packs(self.projection, x):
+            shortcut = packed_round(cast(Round, self.projection), x)
+        elif type(self.projection) is not nn.Identity or is_hooked(self.projection):
+            shortcut = in_lanes(self.projection(as_images(x)), last.out_partition)
+        return packed_round(last, here, shortcut, activates=True)
 
 
 def draw_block(

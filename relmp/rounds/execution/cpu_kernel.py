@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,13 @@ from relmp.rounds.execution.base import Execution
 from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.linear_maps import in_autocast_dtype, weight_of, whole_refusal
 from relmp.rounds.execution.update import known_update
+from relmp.rounds.execution.watched import sees_operators
 from relmp.rounds.form import RoundForm
 from relmp.rounds.layout import divided, mean_degrees
 from relmp.rounds.message import WeightedMessage
+
+if TYPE_CHECKING:
+    from relmp.rounds.execution.cpu.packed import Packed
 
 
 class CpuKernelExecution(Execution):
@@ -52,9 +56,11 @@ class CpuKernelExecution(Execution):
         self.degrees: Tensor | None
         channels = [form.in_channels, form.out_channels, weight.size(2), weight.size(1)]
         self.dims = [*channels, form.graph.num_nodes, form.graph.num_edges]
+        self.sides = sides
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.cpu.operators import round_forward
+        from relmp.rounds.execution.cpu.packed import pack, packed_round, unpack
         from relmp.rounds.execution.cpu.vectors.operators import vector_round
 
         linear = cast(WeightedMessage, message)
@@ -64,22 +70,78 @@ class CpuKernelExecution(Execution):
         if not x.dtype.is_floating_point:
             raise ValueError(f"The compiled loops take real numbers, but were given {x.dtype}.")
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        numbers = (x.to(dtype), weight.to(dtype), self.table, self.dims)
+        images, w = x.to(dtype), weight.to(dtype)
         if x.dim() == 2:
-            return vector_round(*numbers).to(x.dtype)
-        shape = convolution_of(linear.geometry, (x.size(2), x.size(3))).numbers()
-        return cast(Tensor, round_forward(*numbers, shape)).to(x.dtype)
+            return vector_round(images, w, self.table, self.dims).to(x.dtype)
+        convolution = convolution_of(linear.geometry, (x.size(2), x.size(3)))
+        if sees_operators(x, weight):
+            numbers = (self.table, self.dims, convolution.numbers())
+            return cast(Tensor, round_forward(images, w, *numbers)).to(x.dtype)
+        packed = pack(images, self.sides[0])
+        out = packed_round(packed, w, self.table, self.dims, convolution, self.sides[1])
+        return unpack(out).to(x.dtype)
 
     def updated(self, message: nn.Module, x: Tensor, update: nn.Module) -> Tensor | None:
+        from relmp.rounds.execution.cpu.packed import pack, unpack
         from relmp.rounds.execution.cpu.vectors.operators import updated_round
 
-        known, linear = known_update(update), cast(WeightedMessage, message)
+        linear = cast(WeightedMessage, message)
+        if x.dim() == 4:
+            if not self.packs(message, x, len(x), update):
+                return None
+            linear.check_input(x.shape)
+            return unpack(self.packed(message, pack(x, self.sides[0]), update))
+        known = known_update(update, nn.BatchNorm1d)
         weight = weight_of(linear, self.weight_shape)
-        if known is None or x.dim() != 2 or weight.dim() != 3 or x.dtype != weight.dtype:
-            return None
-        if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
+        if known is None or weight.dim() != 3 or not _is_plain(x, weight):
             return None
         return updated_round(x, divided(weight, self.degrees), self.table, self.dims, known)
+
+    def packs(
+        self, message: nn.Module, x: Tensor, images: int, update: nn.Module | None,
+        *, adds: bool = False,
+    ) -> bool:  # fmt: skip
+        """Whether :meth:`packed` gives what the round and its update give one after the other.
+
+        Args:
+            message, update: As of :meth:`updated`; None where nothing follows.
+            x: The images, in lanes or not; only what kind of tensor it is matters.
+            images: How many.
+            adds: Whether something is added behind the update, which must be there then and end
+                with its norm.
+        """
+        weight = cast(WeightedMessage, message).weight
+        if weight.dim() != 5 or not _is_plain(x, weight):
+            return False
+        known = known_update(update, nn.BatchNorm2d)
+        if update is None or known is None:
+            return update is None and not adds and not sees_operators(x, weight)
+        if adds and known.activates:
+            return False
+        return known.fits(x, images, self.dims[1]) and not sees_operators(x, weight, *known.tensors)
+
+    def packed(
+        self, message: nn.Module, x: Packed, update: nn.Module | None, plus: Packed | None = None,
+        *, activates: bool = False,
+    ) -> Packed:  # fmt: skip
+        """The round and its update from lanes into lanes, where it :meth:`packs`; behind them a
+        sum with ``plus``, and ReLU where it ``activates``."""
+        from relmp.rounds.execution.cpu.packed import packed_round
+
+        linear = cast(WeightedMessage, message)
+        weight = weight_of(linear, self.weight_shape)
+        convolution = convolution_of(linear.geometry, x.batch.size)
+        return packed_round(
+            x, divided(weight, self.degrees), self.table, self.dims, convolution,
+            self.sides[1], known_update(update, nn.BatchNorm2d), plus, activates=activates,
+        )  # fmt: skip
+
+
+def _is_plain(x: Tensor, weight: Tensor) -> bool:
+    """Whether both are of a type that the loops compute in, and stay so."""
+    if x.dtype != weight.dtype or torch.is_autocast_enabled("cpu"):
+        return False
+    return x.dtype in (torch.float32, torch.float64)
 
 
 def layer_refusal(form: RoundForm) -> str | None:
@@ -96,7 +158,7 @@ def layer_refusal(form: RoundForm) -> str | None:
 def numba_refusal() -> str | None:
     """Why numba cannot be used, or None."""
     try:
-        for name in ("operators", "vectors.operators"):
+        for name in ("packed", "vectors.operators"):
             import_module(f"relmp.rounds.execution.cpu.{name}")
     except (ImportError, RuntimeError) as error:  # the latter: nowhere to keep compiled kernels
         return f"numba cannot be used ({error})"

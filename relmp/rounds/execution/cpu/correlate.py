@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product as combinations
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba.core import types
 
 from relmp.rounds.execution.cpu.pixels import Pairs
@@ -22,7 +23,7 @@ from relmp.rounds.execution.cpu.simd import (
 )
 from relmp.rounds.execution.cpu.tables import Side
 
-MAX_SIDE = 4 if WIDE else 3
+MAX_SIDE = 5 if WIDE else 3
 """Largest number of channels on each side of a tile."""
 _SIDES = range(1, MAX_SIDE + 1)
 
@@ -168,7 +169,7 @@ def _correlate(
     """The gradient of every weight: what its target wants, times what its source said.
 
     Shapes:
-        - **y**, **x**: in lanes; **w**: flat ``[E, taps, out_dim, in_dim]``, added to.
+        - **y**, **x**: in lanes; **w**: flat ``[E, out_dim, in_dim, taps]``.
         - **shape**: :class:`CorrelateShape`.
         - **source**, **target** ``[E]``: the ends of every edge.
         - **x_side**, **y_side**: :class:`Side`, the channels of every node of x and of y.
@@ -179,16 +180,18 @@ def _correlate(
     x_side, y_side = Side(*x_side), Side(*y_side)
     chunks, taps = pairs.ptr.shape[0], pairs.ptr.shape[1] - 1
     groups = (shape.blocks + shape.group - 1) // shape.group
+    own = np.empty(taps * shape.out_dim * shape.in_dim, dtype=w.dtype)
     edge = take(counter, step)
     while edge < tasks:
         i, j = target[edge], source[edge]
+        own[:] = 0
         in_size, out_size = x_side.size[j], y_side.size[i]
         in_tiles = (in_size + MAX_SIDE - 1) // MAX_SIDE
         out_tiles = (out_size + MAX_SIDE - 1) // MAX_SIDE
         for turn in range(groups * chunks * taps):
             tap, chunk = turn % taps, turn // taps % chunks
             first = turn // taps // chunks * shape.group
-            at = (edge * taps + tap) * shape.out_dim * shape.in_dim
+            at = tap * shape.out_dim * shape.in_dim
             row = 0
             for out_tile in range(out_tiles):
                 row_end = out_size * (out_tile + 1) // out_tiles
@@ -214,9 +217,14 @@ def _correlate(
                         block=shape.pixels_x * shape.channels_x,
                         channels=in_size,
                     )
-                    correlate_tile(w, y, x, product, shape, listener, speaker, pairs)
+                    correlate_tile(own, y, x, product, shape, listener, speaker, pairs)
                     column = column_end
                 row = row_end
+        whole = own.reshape(taps, shape.out_dim * shape.in_dim)
+        place = w[edge * own.size : (edge + 1) * own.size].reshape(whole.shape[1], taps)
+        for number in range(whole.shape[1]):
+            for tap in range(taps):
+                place[number, tap] = whole[tap, number]
         edge = following(edge, counter, step)
 
 

@@ -22,6 +22,7 @@ from relmp.rounds.execution.cpu.vectors.products import correlate
 from relmp.rounds.execution.cpu.vectors.sums import multiply
 from relmp.rounds.execution.derivatives import register_derivatives
 from relmp.rounds.execution.update import BatchNormUpdate
+from relmp.rounds.execution.watched import sees_operators
 
 Numbers: TypeAlias = Sequence[int]
 
@@ -32,22 +33,9 @@ def vector_round(x: Tensor, w: Tensor, graph: Tensor, dims: Numbers) -> Tensor:
     Compilers, and whatever else looks at operators, see :func:`round_forward`. Otherwise its two
     gradients come of one pass, and nothing is looked up in a registry.
     """
-    if _is_looked_at(x, w):
+    if sees_operators(x, w):
         return cast(Tensor, round_forward(x, w, graph, dims))
     return cast(Tensor, _VectorRound.apply(x, w, graph, dims))
-
-
-def _is_looked_at(*tensors: Tensor) -> bool:
-    """Whether operators are recorded or given another meaning."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch._C._len_torch_dispatch_stack() > 0
-        or any(type(t) not in _PLAIN or not t.is_cpu for t in tensors)
-    )
-
-
-_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 class _VectorRound(torch.autograd.Function):
@@ -76,13 +64,7 @@ def updated_round(
     """The round with the update behind it, while its output is still in columns; None where they
     are to be computed one after the other."""
     norm, tensors = update.norm, (x, w, *update.tensors)
-    if len(x) < 2 or not norm.track_running_stats or _is_looked_at(*tensors):
-        return None
-    # What PyTorch refuses is left to it, and so is what does not lie as kernels read it.
-    as_read = (
-        t.shape == (dims[1],) and t.dtype == x.dtype and t.is_contiguous() for t in update.tensors
-    )
-    if norm.eps <= 0 or not all(as_read):
+    if len(x) < 2 or not update.fits(x, len(x), dims[1]) or sees_operators(*tensors):
         return None
     if norm.training and (batches := norm.num_batches_tracked) is not None:
         batches.add_(1)
