@@ -14,11 +14,13 @@ from relmp.bench import tune
 from relmp.bench.figure import crossover_density, plot_rounds
 from relmp.bench.model import masked
 from relmp.bench.rounds import FLOOR, MASK, Row, Shape, graph_of_density, measure_rounds, tables
-from relmp.bench.timing import Timing, interleaved, peak_megabytes
-from relmp.cli.bench import BenchModel, BenchRounds
+from relmp.bench.timing import Timing, interleaved, machine, peak_megabytes, text_of_machine
+from relmp.cli.bench import BenchDesignSpace, BenchModel, BenchRounds
 from relmp.graphs import create_graph
+from relmp.machine import processor, processor_family
 from relmp.models import create_model
 from relmp.rounds import RelationalConv2d
+from relmp.rounds.execution import rule
 from relmp.rounds.execution.rule import Crossover
 
 SMALL = (Shape("linear", 32, 4, nodes=8), Shape("images", 16, 2, 4, nodes=8))
@@ -100,13 +102,32 @@ def test_peak_memory_of_a_step() -> None:
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="No shape is called 'VGG'; there are 'MLP, 512'"):
         BenchRounds(out=str(tmp_path), shapes="VGG").run()
+    BenchDesignSpace(nodes=16, size=48).run()
+    assert f"Processor: {processor()}" in capsys.readouterr().out
+
+
+def test_a_tuned_table_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rule.SHIPPED[0].rows
+    monkeypatch.setattr(tune, "measure_table", lambda **options: iter(rows))
+    BenchRounds(out=str(tmp_path), tune=True).run()
+    assert f"Processor: {processor()}" in capsys.readouterr().out
+    monkeypatch.setenv(rule.TABLE_VARIABLE, str(tmp_path / "table.json"))
+    found = rule.execution_table()
+    assert found.rows == rows
+    assert found.family == processor_family()
+    assert found.processor.startswith(processor())
 
 
 @pytest.mark.slow
 def test_commands_write_what_they_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     BenchRounds(out=str(tmp_path), quick=True, shapes="MLP").run()
-    rows = json.loads((tmp_path / "rounds.json").read_text())["rows"]
-    assert {row["shape"] for row in rows} == {"MLP, 512"}
+    written = json.loads((tmp_path / "rounds.json").read_text())
+    assert {row["shape"] for row in written["rows"]} == {"MLP, 512"}
+    assert written["machine"] == machine()
     BenchModel(model="mlp", image_size=4, batch_size=8, repeats=3, out=str(tmp_path)).run()
     assert set(json.loads((tmp_path / "model.json").read_text())["methods"]) >= {MASK, "auto"}
-    assert "| auto |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| auto |" in said
+    assert said.count(text_of_machine()) == 2

@@ -16,6 +16,7 @@ from torch import nn
 
 import relmp
 from relmp.graphs import create_graph
+from relmp.rounds.execution.rule import execution_table
 from relmp.training import RunConfig, TrainConfig, load_data
 from relmp.training.data import plan_epoch
 from relmp.training.folder import CHECKPOINT_FORMAT, RunFolder
@@ -315,6 +316,7 @@ def test_key_is_a_hash_of_the_configuration(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["data"]["train_size"] == 300
     assert config["machine"]["threads"] == torch.get_num_threads()
+    assert config["machine"]["execution_table"] == execution_table().name
     assert config["derived"]["parameters"] == relmp.count_parameters(small_model())
     assert config["derived"]["flops"] == relmp.count_flops(small_model(), (64,))
     run = RunConfig.from_dict(config)
