@@ -14,7 +14,8 @@ from relmp.graphs import RelationalGraph
 from relmp.models import create_model, match_flops
 from relmp.rounds import Round, dense_layer
 
-METHODS = (FLOOR, MASK, "dense", "auto")
+RECOMPUTED = "auto, recomputed"
+METHODS = (FLOOR, MASK, "dense", "auto", RECOMPUTED)
 
 
 class Masked(nn.Module):
@@ -60,7 +61,8 @@ def step_of_model(
     elif method != FLOOR:
         for layer in model.modules():
             if isinstance(layer, Round):
-                layer.set_execution(method)
+                layer.set_execution("auto" if method == RECOMPUTED else method)
+                layer.recompute = method == RECOMPUTED
     x, target = torch.randn(batch, *image), torch.arange(batch) % 10
 
     def step() -> None:

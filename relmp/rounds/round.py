@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 
@@ -29,6 +28,7 @@ from relmp.rounds.execution.watched import sees_messages, sees_sums
 from relmp.rounds.form import Edges, RoundForm, make_edges
 from relmp.rounds.message import LinearMessage, MessageCall, as_message
 from relmp.rounds.names import MessageFactory, make_message
+from relmp.rounds.recompute import recomputed
 from relmp.rounds.scored.chosen import selected_graph
 
 
@@ -85,6 +85,8 @@ class Round(MessagePassing):  # type: ignore[misc]
     """
 
     SUPPORTS_FUSED_EDGE_INDEX: Final = True
+    recompute: bool = False
+    """Whether the backward pass keeps the input alone and makes a second forward pass."""
     _version = 1  # of what a state_dict holds; REWIRED where the edges are not those at the start
 
     def __init__(
@@ -225,6 +227,9 @@ class Round(MessagePassing):  # type: ignore[misc]
                 f"This round takes [B, {self.in_channels}] or [B, {self.in_channels}, H, W], "
                 f"but was given {list(x.shape)}."
             )
+        return recomputed(self._speak, x, norms=self) if self.recompute else self._speak(x)
+
+    def _speak(self, x: Tensor) -> Tensor:
         executor = self.executor if self.fuse and not sees_messages(self) else None
         if executor is not None and not is_transformed(executor):
             if (updated := self._updated(x, executor)) is not None:
@@ -247,18 +252,13 @@ class Round(MessagePassing):  # type: ignore[misc]
     def _in_chunks(self, x: Tensor) -> Tensor:
         if self.chunk_size is None or x.size(0) <= self.chunk_size:
             return self._pass_messages(x)
-        return torch.cat([self._pass_recomputed(part) for part in x.split(self.chunk_size)])
+        parts, norms = x.split(self.chunk_size), self.message_module
+        return torch.cat([recomputed(self._pass_messages, part, norms=norms) for part in parts])
 
     def _pass_messages(self, x: Tensor) -> Tensor:
         nodes = self.to_nodes(x)
         listens = getattr(self.message_module, "listens", True) and "x_i" in self._call.states
         return self.propagate(self.edge_index, x=(nodes, nodes if listens else None))
-
-    def _pass_recomputed(self, x: Tensor) -> Tensor:
-        """The same; the messages are made again in the backward pass, not kept for it."""
-        if not torch.is_grad_enabled():
-            return self._pass_messages(x)
-        return checkpoint(self._pass_messages, x, use_reentrant=False)
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         states = [x_i if name == "x_i" else x_j for name in self._call.states]

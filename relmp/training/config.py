@@ -42,6 +42,8 @@ class LoopOptions:
             training error alone.
         patience: Stop after so many evaluations without a lower error on the validation images; the
             last weights are kept.
+        recompute: Keep only what goes into a round for the backward pass, and compute the rest
+            again there: less memory, at the price of a second forward pass.
         channels_last: Keep images and convolutions with the channels last.
         compile: Compile the model (``torch.compile``).
 
@@ -60,6 +62,7 @@ class LoopOptions:
     precise_bn: int = 0
     evaluate_every: int = 1
     patience: int | None = None
+    recompute: bool = False
     channels_last: bool = False
     compile: bool = False
 

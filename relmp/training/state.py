@@ -55,6 +55,7 @@ class TrainState:
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=self.layout)
         self.model = model.to(self.device)
+        self._recompute(config.loop.recompute)
         self.rewirer = Rewirer(self.model, config.rewiring, config.seed, self.team)
         self.selections = Selections(self.model, self.team)
         self.optimizer = make_optimizer(model, config)
@@ -172,7 +173,13 @@ class TrainState:
         """Leave the averaged weights in the model."""
         if self.average is not None:
             self.model.load_state_dict(self.average.model.state_dict())
+        self._recompute(False)
         self.model.eval()
+
+    def _recompute(self, whether: bool) -> None:
+        for module in self.model.modules():
+            if isinstance(module, Round):
+                module.recompute = whether
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as tensors and plain values; every process of a team must ask."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, TypeAlias, cast, get_args
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, cast, get_args
 
-from torch import Tensor, is_grad_enabled, nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.utils.checkpoint import checkpoint
 
 from relmp.checks import check_whole, did_you_mean
+from relmp.rounds.recompute import recomputed
 from relmp.rounds.scored.selection import Chosen, choose, selected
 
 FoldNorm: TypeAlias = Literal["own", "shared"]
@@ -59,11 +58,8 @@ class Folded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         chosen = choose(self.block)
         for number in range(self.times):
-            if self.recompute and is_grad_enabled():
-                x = checkpoint(
-                    self._iterate, x, number, chosen,
-                    use_reentrant=False, context_fn=self._contexts,
-                )  # fmt: skip
+            if self.recompute:
+                x = recomputed(self._iterate, x, number, chosen, norms=self.block)
             else:
                 x = self._iterate(x, number, chosen)
         self._take_norms(0)
@@ -85,9 +81,6 @@ class Folded(nn.Module):
         for module in self.block.modules():
             if isinstance(module, NormOfEach):
                 module.now = number
-
-    def _contexts(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), _statistics_kept(self.block)
 
     def extra_repr(self) -> str:
         return f"times={self.times}, norm={self.norm!r}"
@@ -148,21 +141,3 @@ def _with_own_norms(block: nn.Module, times: int) -> nn.Module:
             if isinstance(child, NORMS):
                 parent._modules[name] = new.setdefault(child, NormOfEach(child, times))
     return block
-
-
-@contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Let normalisations do what they did, without counting the images again."""
-    norms = [module for module in block.modules() if isinstance(module, _NormBase)]
-    before = [norm.momentum for norm in norms]
-    counts = [n.num_batches_tracked for n in norms if n.num_batches_tracked is not None]
-    counted = [count.clone() for count in counts]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, before, strict=True):
-            norm.momentum = momentum
-        for count, number in zip(counts, counted, strict=True):
-            count.copy_(number)

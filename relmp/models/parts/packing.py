@@ -59,7 +59,7 @@ def round_packs(layer: nn.Module, x: Images, *, adds: bool = False) -> bool:
         return False
     assert isinstance(layer, Round)
     executor, like = layer.executor, x if isinstance(x, Tensor) else x.lanes
-    if not isinstance(executor, CpuKernelExecution) or layer.bias is not None:
+    if not isinstance(executor, CpuKernelExecution) or layer.bias is not None or layer.recompute:
         return False
     if isinstance(x, Tensor) and x.dim() != 4:
         return False
