@@ -18,6 +18,7 @@ import torch
 
 from relmp.checks import check_whole
 from relmp.machine import processor, processor_family
+from relmp.rounds.execution.cpu.scratch import pool
 from relmp.rounds.execution.rule import execution_table
 
 Step = Callable[[], object]
@@ -95,13 +96,14 @@ def peak_megabytes(make: Callable[..., Step], *arguments: Any) -> float:
         arguments: What it is given.
     """
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_peak, (make, arguments))
+    with context.Pool(1) as process:
+        return process.apply(_peak, (make, arguments))
 
 
 def _peak(make: Callable[..., Step], arguments: tuple[Any, ...]) -> float:
     step = make(*arguments)
     step()  # code and tables are loaded by the first one
+    pool.release()  # kernels keep what the step has left for the next one
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what it freed is given back, so that it counts again
         Path("/proc/self/clear_refs").write_text("5")  # the highest mark begins anew

@@ -38,6 +38,17 @@ def test_no_more_is_held_than_was_in_use_at_once() -> None:
         assert pool._idle_bytes + pool._used_bytes <= pool._most_bytes <= 5 * 4000 + 8400
 
 
+def test_idle_memory_can_be_let_go_of() -> None:
+    pool = scratch.Pool()
+    kept, gone = (pool.tensor(1000, torch.float32) for _ in range(2))
+    kept.fill_(1)
+    del gone
+    pool.release()
+    assert (pool._idle_bytes, pool._used_bytes, pool._most_bytes) == (0, 4000, 4000)
+    pool.tensor(1000, torch.float32).zero_()
+    assert (kept == 1).all()
+
+
 def test_tensors_of_several_threads_are_different() -> None:
     pool = scratch.Pool()
 

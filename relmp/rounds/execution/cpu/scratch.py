@@ -64,13 +64,15 @@ class Pool:
             self._watched[number] = weakref.ref(view, _giver(self._left, number, room))
         return torch.from_numpy(view).view(dtype)
 
+    def release(self) -> None:
+        """Let go of what is not in use."""
+        with self._lock:
+            self._collect()
+            self._idle.clear()
+            self._idle_bytes, self._most_bytes = 0, self._used_bytes
+
     def _take(self, size: int) -> Any:
-        while self._left:
-            number, room = self._left.popleft()
-            del self._watched[number]
-            self._used_bytes -= len(room)
-            self._idle_bytes += len(room)
-            self._idle.setdefault(len(room), []).append(room)
+        self._collect()
         fitting = self._idle.get(size)
         if fitting:
             self._idle_bytes -= size
@@ -79,6 +81,14 @@ class Pool:
         room = fitting.pop() if fitting else _aligned(size)
         self._forget()
         return room
+
+    def _collect(self) -> None:
+        while self._left:
+            number, room = self._left.popleft()
+            del self._watched[number]
+            self._used_bytes -= len(room)
+            self._idle_bytes += len(room)
+            self._idle.setdefault(len(room), []).append(room)
 
     def _forget(self) -> None:
         """Let go of idle memory until no more is held than was once in use."""
