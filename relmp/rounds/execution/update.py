@@ -22,10 +22,10 @@ class BatchNormUpdate(NamedTuple):
     activates: bool
     tensors: tuple[Tensor, ...]
 
-    def fits(self, x: Tensor, images: int) -> bool:
-        """Whether kernels can do it to numbers like those of ``x``."""
+    def fits(self, x: Tensor, values: int) -> bool:
+        """Whether kernels can do it to numbers like those of ``x``, so many of a channel."""
         return (
-            (images > 1 or not self.norm.training)
+            (values > 1 or not self.norm.training)
             and self.norm.track_running_stats
             and all(t.dtype == x.dtype and t.is_contiguous() for t in self.tensors)
         )
