@@ -30,6 +30,7 @@ PAGES = {
     "experiments/benchmarks/gpu.md": "studies/gpu",
     "experiments/benchmarks/population.md": "studies/population",
     "experiments/benchmarks/recurrent.md": "studies/recurrent",
+    "experiments/benchmarks/resnet.md": "studies/resnet",
     "experiments/benchmarks/rewiring.md": "studies/rewiring_speed",
     "experiments/benchmarks/rounds.md": "studies/rounds",
     "experiments/benchmarks/step.md": "studies/step",

@@ -28,9 +28,9 @@ class CpuKernelExecution(Execution):
 
     It does the work of the edges and no more, pixels at the border and strides included, and
     keeps no messages. Numbers are added in float32, or in float64 where they come so. Images
-    are handled 16 at a time (on a machine with AVX-512 and in float32; 8 or 4 on others), so
-    that fewer cost as much. The first use compiles the kernels, which takes seconds; they are
-    kept on disk.
+    are handled 16 at a time (on a machine with AVX-512 and in float32; 8 or 4 on others); fewer
+    are cut into parts. Batch norm and ReLU are computed with the round. The first use compiles
+    the kernels, which takes seconds; they are kept on disk.
     """
 
     name = "cpu_kernel"
@@ -60,7 +60,7 @@ class CpuKernelExecution(Execution):
 
     def forward(self, message: nn.Module, x: Tensor) -> Tensor:
         from relmp.rounds.execution.cpu.operators import round_forward
-        from relmp.rounds.execution.cpu.packed import pack, packed_round, unpack
+        from relmp.rounds.execution.cpu.packed import image_round
         from relmp.rounds.execution.cpu.vectors.operators import vector_round
 
         linear = cast(WeightedMessage, message)
@@ -77,20 +77,21 @@ class CpuKernelExecution(Execution):
         if sees_operators(x, weight):
             numbers = (self.table, self.dims, convolution.numbers())
             return cast(Tensor, round_forward(images, w, *numbers)).to(x.dtype)
-        packed = pack(images, self.sides[0])
-        out = packed_round(packed, w, self.table, self.dims, convolution, self.sides[1])
-        return unpack(out).to(x.dtype)
+        return image_round(images, w, self.table, self.dims, convolution, self.sides).to(x.dtype)
 
     def updated(self, message: nn.Module, x: Tensor, update: nn.Module) -> Tensor | None:
-        from relmp.rounds.execution.cpu.packed import pack, unpack
+        from relmp.rounds.execution.cpu.packed import image_round
         from relmp.rounds.execution.cpu.vectors.operators import updated_round
 
         linear = cast(WeightedMessage, message)
         if x.dim() == 4:
-            if not self.packs(message, x, len(x), update):
-                return None
             linear.check_input(x.shape)
-            return unpack(self.packed(message, pack(x, self.sides[0]), update))
+            convolution = convolution_of(linear.geometry, (x.size(2), x.size(3)))
+            if not self._fits(message, x, len(x) * math.prod(convolution.output), update):
+                return None
+            weight = divided(weight_of(linear, self.weight_shape), self.degrees)
+            norm = known_update(update, nn.BatchNorm2d)
+            return image_round(x, weight, self.table, self.dims, convolution, self.sides, norm)
         known = known_update(update, nn.BatchNorm1d)
         weight = weight_of(linear, self.weight_shape)
         if known is None or weight.dim() != 3 or not _is_plain(x, weight):
@@ -109,7 +110,20 @@ class CpuKernelExecution(Execution):
             images: How many.
             adds: Whether something is added behind the update, which must be there then and end
                 with its norm.
+
+        Fewer images than a vector has lanes are cut into parts instead, round by round.
         """
+        from relmp.rounds.execution.cpu.simd import VECTOR_BYTES
+
+        if images * x.element_size() < VECTOR_BYTES:
+            return False
+        return self._fits(message, x, images, update, adds=adds)
+
+    def _fits(
+        self, message: nn.Module, x: Tensor, values: int, update: nn.Module | None,
+        *, adds: bool = False,
+    ) -> bool:  # fmt: skip
+        """``values``: how many a channel gives."""
         weight = cast(WeightedMessage, message).weight
         if weight.dim() != 5 or not _is_plain(x, weight):
             return False
@@ -118,7 +132,7 @@ class CpuKernelExecution(Execution):
             return update is None and not adds and not sees_operators(x, weight)
         if adds and known.activates:
             return False
-        return known.fits(x, images, self.dims[1]) and not sees_operators(x, weight, *known.tensors)
+        return known.fits(x, values, self.dims[1]) and not sees_operators(x, weight, *known.tensors)
 
     def packed(
         self, message: nn.Module, x: Packed, update: nn.Module | None, plus: Packed | None = None,

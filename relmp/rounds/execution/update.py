@@ -22,13 +22,14 @@ class BatchNormUpdate(NamedTuple):
     activates: bool
     tensors: tuple[Tensor, ...]
 
-    def fits(self, x: Tensor, images: int, channels: int) -> bool:
-        """Whether kernels can do it to numbers like those of ``x`` in so many channels.
+    def fits(self, x: Tensor, values: int, channels: int) -> bool:
+        """Whether kernels can do it to numbers like those of ``x``: so many of a channel, and so
+        many channels.
 
         What PyTorch refuses is left to it, and so is what does not lie as kernels read it.
         """
         return (
-            (images > 1 or not self.norm.training)
+            (values > 1 or not self.norm.training)
             and self.norm.track_running_stats
             and self.norm.eps > 0
             and all(

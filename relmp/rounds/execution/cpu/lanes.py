@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from relmp.rounds.execution.convolution import Convolution
 from relmp.rounds.execution.cpu.correlate import CorrelateShape, correlate
 from relmp.rounds.execution.cpu.multiply import MultiplyShape, multiply
-from relmp.rounds.execution.cpu.pixels import CHUNK, backward_taps, forward_taps, tap_pairs
+from relmp.rounds.execution.cpu.pixels import CHUNK, Tiles, backward_taps, forward_taps, tap_pairs
 from relmp.rounds.execution.cpu.scratch import pool
 from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, block_size
 from relmp.rounds.execution.cpu.tables import GraphTables, Side
 from relmp.rounds.execution.cpu.threads import share
-from relmp.rounds.execution.cpu.transpose import transpose
+from relmp.rounds.execution.cpu.transpose import tile, transpose
 
 PART_BYTES = 2**22
 """How much of the input a part of the pixels sees: a share of the outermost cache."""
@@ -84,6 +85,21 @@ def into_lanes(x: Tensor, lanes: Any, side: Side[Any]) -> None:
 def out_of_lanes(lanes: Any, x: Tensor, side: Side[Any]) -> None:
     batch, flat = Batch.of(x), x.flatten(2).numpy()
     share(transpose, batch.blocks * len(side.size), flat, lanes, batch.width, side, False)
+
+
+def into_tiles(x: Tensor, lanes: Any, tiles: Tiles, batch: Batch, side: Side[Any]) -> None:
+    """Parts of images into lanes; what a part reaches over the border is zero."""
+    images = F.pad(x.detach(), tiles.margins(x.size(2), x.size(3))).contiguous().numpy()
+    share(tile, len(side.size), images, lanes, batch.width, tiles, side, True)
+
+
+def out_of_tiles(lanes: Any, x: Tensor, tiles: Tiles, batch: Batch, side: Side[Any]) -> None:
+    """And back: what lies in several parts is added up."""
+    margins = tiles.margins(x.size(2), x.size(3))
+    height, width = x.size(2) + sum(margins[2:]), x.size(3) + sum(margins[:2])
+    wide = x.new_zeros(*x.shape[:2], height, width)
+    share(tile, len(side.size), wide.numpy(), lanes, batch.width, tiles, side, False)
+    x.copy_(F.pad(wide, [-margin for margin in margins]))
 
 
 def hear(

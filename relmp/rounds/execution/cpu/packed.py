@@ -23,13 +23,17 @@ from relmp.rounds.execution.cpu.lanes import (
     Batch,
     hear,
     into_lanes,
+    into_tiles,
     numpy_type,
     out_of_lanes,
+    out_of_tiles,
     wanted_of_weights,
 )
 from relmp.rounds.execution.cpu.normalise import NormShape, differentiate, normalise
 from relmp.rounds.execution.cpu.operators import round_forward
+from relmp.rounds.execution.cpu.pixels import Tiles, cut
 from relmp.rounds.execution.cpu.scratch import pool, scratch
+from relmp.rounds.execution.cpu.simd import VECTOR_BYTES
 from relmp.rounds.execution.cpu.tables import Side, read_table
 from relmp.rounds.execution.cpu.threads import share
 from relmp.rounds.execution.update import BatchNormUpdate
@@ -67,15 +71,28 @@ class Call(NamedTuple):
     keeps: bool
 
 
-def pack(x: Tensor, partition: ChannelPartition) -> Packed:
-    """Images ``[B, C, H, W]`` into lanes."""
+class Whole(NamedTuple):
+    """Images as they were before they went into lanes: how many, their pixels, and how they were
+    cut into parts, or None."""
+
+    images: int
+    size: tuple[int, int]
+    tiles: Tiles | None
+
+
+def pack(x: Tensor, partition: ChannelPartition, tiles: Tiles | None = None) -> Packed:
+    """Images ``[B, C, H, W]`` into lanes, or parts of them."""
+    whole = Whole(x.size(0), (x.size(2), x.size(3)), tiles)
     batch = Batch.of(x)
-    return Packed(cast(Tensor, _Pack.apply(x, batch, partition)), batch, partition)
+    if tiles is not None:
+        batch = batch._replace(images=len(x) * tiles.parts, size=tiles.size)
+    return Packed(cast(Tensor, _Pack.apply(x, batch, partition, whole)), batch, partition)
 
 
-def unpack(x: Packed) -> Tensor:
-    """And back."""
-    return cast(Tensor, _Unpack.apply(*x))
+def unpack(x: Packed, whole: Whole | None = None) -> Tensor:
+    """And back; parts into what they are parts of."""
+    whole = whole or Whole(x.batch.images, x.batch.size, None)
+    return cast(Tensor, _Unpack.apply(*x, whole))
 
 
 def packed_round(
@@ -111,30 +128,56 @@ def packed_round(
     return Packed(lanes, out, partition)
 
 
+def image_round(
+    x: Tensor, w: Tensor, table: Tensor, dims: Sequence[int], convolution: Convolution,
+    sides: tuple[ChannelPartition, ChannelPartition], update: BatchNormUpdate | None = None,
+) -> Tensor:  # fmt: skip
+    """The round and its update of images ``[B, C, H, W]``. Few images are cut into parts, so that
+    lanes are not empty."""
+    whole = Whole(len(x), convolution.output, None)
+    parts = cut(convolution, len(x), VECTOR_BYTES // x.element_size())
+    before = None
+    if parts is not None:
+        whole, before, convolution = whole._replace(tiles=parts.behind), parts.before, parts[2]
+    lanes = pack(x, sides[0], before)
+    return unpack(packed_round(lanes, w, table, dims, convolution, sides[1], update), whole)
+
+
 class _Pack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, batch: Batch, partition: ChannelPartition) -> Tensor:
-        ctx.what = batch, partition
+    def forward(
+        ctx: Any, x: Tensor, batch: Batch, partition: ChannelPartition, whole: Whole
+    ) -> Tensor:
+        ctx.what = batch, partition, whole
         lanes = pool.tensor(batch.numbers, batch.dtype)
-        into_lanes(x, lanes.numpy(), side_of(partition))
+        if whole.tiles is None:
+            into_lanes(x, lanes.numpy(), side_of(partition))
+        else:
+            into_tiles(x, lanes.numpy(), whole.tiles, batch, side_of(partition))
         return lanes
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return cast(Tensor, _Unpack.apply(gradient, *ctx.what)), None, None
+        return cast(Tensor, _Unpack.apply(gradient, *ctx.what)), None, None, None
 
 
 class _Unpack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, lanes: Tensor, batch: Batch, partition: ChannelPartition) -> Tensor:
-        ctx.what = batch, partition
-        x = pool.tensor(math.prod(batch.shape), batch.dtype).view(batch.shape)
-        out_of_lanes(_array(lanes.contiguous()), x, side_of(partition))
+    def forward(
+        ctx: Any, lanes: Tensor, batch: Batch, partition: ChannelPartition, whole: Whole
+    ) -> Tensor:
+        ctx.what = batch, partition, whole
+        numbers, shape = _array(lanes.contiguous()), (whole.images, batch.channels, *whole.size)
+        x = pool.tensor(math.prod(shape), batch.dtype).view(shape)
+        if whole.tiles is None:
+            out_of_lanes(numbers, x, side_of(partition))
+        else:
+            out_of_tiles(numbers, x, whole.tiles, batch, side_of(partition))
         return x
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return cast(Tensor, _Pack.apply(gradient, *ctx.what)), None, None
+        return cast(Tensor, _Pack.apply(gradient, *ctx.what)), None, None, None
 
 
 class _PackedRound(torch.autograd.Function):
@@ -214,7 +257,7 @@ def _derived_again(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     x, w, scale, shift, plus, table, _, statistics, _ = ctx.saved_tensors
     call = ctx.call
     before, after = call.sides
-    images = cast(Tensor, _Unpack.apply(x, call.batch, before))
+    images = unpack(Packed(x, call.batch, before))
     out = round_forward(images, w, table, call.dims, call.geometry)
     if call.update is not None:
         if call.trains:
@@ -225,9 +268,9 @@ def _derived_again(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
             )
             out = (out - mean) * slope * scale_of + shift_of
         if plus is not None:
-            out = out + _Unpack.apply(plus, call.out, after)
+            out = out + unpack(Packed(plus, call.out, after))
         out = out.relu() if call.cuts else out
-    lanes = _Pack.apply(out, call.out, after)
+    lanes = pack(out, after).lanes
     needed = ctx.needs_input_grad[:5]
     given = (x, w, scale, shift, plus)
     inputs = [t for t, is_needed in zip(given, needed, strict=True) if is_needed]

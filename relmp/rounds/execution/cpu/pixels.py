@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,6 +30,77 @@ class Pairs(NamedTuple):
     ptr: Indices
     out: Indices
     into: Indices
+
+
+class Tiles(NamedTuple):
+    """Into which parts an image is cut: rows and columns of them, where the first one begins, from
+    one to the next, and the pixels of each; parts may overlap and reach over the border."""
+
+    rows: int
+    columns: int
+    origin: tuple[int, int]
+    step: tuple[int, int]
+    size: tuple[int, int]
+
+    @property
+    def parts(self) -> int:
+        return self.rows * self.columns
+
+    def margins(self, height: int, width: int) -> list[int]:
+        """What is added on the left and right, above and below, so that all parts are inside; cut
+        off where it is negative, as for ``torch.nn.functional.pad``."""
+        found: list[int] = []
+        for axis, count, length in ((1, self.columns, width), (0, self.rows, height)):
+            reached = (count - 1) * self.step[axis] + self.size[axis] + self.origin[axis]
+            found += [-self.origin[axis], reached - length]
+        return found
+
+
+class Cut(NamedTuple):
+    """A convolution of images in parts: how they are cut before and behind it, and what it is for a
+    part."""
+
+    before: Tiles
+    behind: Tiles
+    convolution: Convolution
+
+
+@lru_cache(maxsize=1024)
+def cut(convolution: Convolution, images: int, lanes: int) -> Cut | None:
+    """How few images are cut into parts that fill the lanes of a vector; None where that would not
+    save work. What a part sees of others is in both, so that the output falls into parts."""
+    if not 0 < images < lanes or not min(convolution.output):
+        return None
+    joined = len(tap_pairs(convolution).out)
+    least, best = lanes * (joined + convolution.image[0] * convolution.image[1]), None
+    for rows, columns in itertools.product(*map(_divisors, convolution.output)):
+        found = _cut(convolution, rows, columns)
+        taps = convolution.kernel[0] * convolution.kernel[1]
+        pairs = found.behind.size[0] * found.behind.size[1] * taps
+        filled = -(-images * rows * columns // lanes) * lanes
+        work = filled * (pairs + found.before.size[0] * found.before.size[1])
+        if rows * columns > 1 and work < least:
+            least, best = work, found
+    return best
+
+
+def _divisors(number: int) -> list[int]:
+    return [part for part in range(1, number + 1) if number % part == 0]
+
+
+def _cut(convolution: Convolution, rows: int, columns: int) -> Cut:
+    part = (convolution.output[0] // rows, convolution.output[1] // columns)
+    axes = list(
+        zip(part, convolution.kernel, convolution.stride, convolution.dilation, strict=True)
+    )
+    size_y, size_x = ((n - 1) * stride + (k - 1) * gap + 1 for n, k, stride, gap in axes)
+    step_y, step_x = (n * stride for n, _, stride, _ in axes)
+    origin = (-convolution.padding[0], -convolution.padding[1])
+    return Cut(
+        Tiles(rows, columns, origin, (step_y, step_x), (size_y, size_x)),
+        Tiles(rows, columns, (0, 0), part, part),
+        replace(convolution, padding=(0, 0), image=(size_y, size_x), output=part),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -125,6 +125,56 @@ def _lane_rows(rows: Array, begin: int, size: int, pixels: int, block_size: int)
 
 
 @compiled
+def _tile(
+    images: Array, lanes: Array, block_size: int, tiles: tuple[Any, ...], side: tuple[Array, ...],
+    into_lanes: bool, counter: Array, step: int, tasks: int,
+) -> None:  # fmt: skip
+    """Parts of ``images [B, C, H, W]`` into ``lanes``; or what lies there is added to ``images``.
+
+    Shapes:
+        - **lanes**: flat ``[blocks, nodes, pixels of a part, channels of the node, block_size]``
+        - **tiles**: :class:`relmp.rounds.execution.cpu.pixels.Tiles`, all inside the images.
+        - **side**: :class:`relmp.rounds.execution.cpu.tables.Side`, the channels of every node.
+        - Tasks: nodes.
+    """
+    rows, columns, _, stride, part = tiles
+    count, channels, height, width = images.shape
+    starts, sizes = side
+    flat, begins = images.reshape(images.size), np.empty(block_size, dtype=np.int64)
+    parts, pixels = count * rows * columns, part[0] * part[1]
+    node = take(counter, step)
+    while node < tasks:
+        start, size = starts[node], sizes[node]
+        for block in range((parts + block_size - 1) // block_size):
+            some = min(block_size, parts - block * block_size)
+            for lane in range(some):
+                image, tile = divmod(block * block_size + lane, rows * columns)
+                row, column = divmod(tile, columns)
+                place = (image * channels + start) * height + row * stride[0]
+                begins[lane] = place * width + column * stride[1]
+            at = (block * channels + start) * pixels * block_size
+            for pixel in range(pixels):
+                for channel in range(size):
+                    here = (channel * height + pixel // part[1]) * width + pixel % part[1]
+                    numbers = lanes[at : at + block_size]
+                    if into_lanes:
+                        for lane in range(some):
+                            numbers[lane] = flat[begins[lane] + here]
+                        numbers[some:] = 0
+                    else:
+                        for lane in range(some):
+                            flat[begins[lane] + here] += numbers[lane]
+                    at += block_size
+        node = following(node, counter, step)
+
+
+@compiled
+def tile(arguments: tuple[Any, ...], team: int, threads: int) -> None:
+    """:func:`_tile` on so many threads."""
+    on_threads(_tile, arguments, team, threads)
+
+
+@compiled
 def transpose(arguments: tuple[Any, ...], team: int, threads: int) -> None:
     """:func:`_transpose` on so many threads."""
     on_threads(_transpose, arguments, team, threads)
