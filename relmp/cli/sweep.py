@@ -23,7 +23,7 @@ import tyro
 
 from relmp.checks import did_you_mean
 from relmp.cli.train import TrainingOptions
-from relmp.training.config import LoopOptions
+from relmp.training.config import SETTINGS, LoopOptions
 
 if TYPE_CHECKING:
     from relmp.graphs import RelationalGraph
@@ -149,6 +149,7 @@ class Sweep(TrainingOptions):
                     f"'{self.plan}', [axes] holds {axis} = {several!r}; give a list of values "
                     f"([0.1, 0.03]), and the number of seeds as seeds = 5."
                 )
+            values[AXES][axis] = [_as_declared(axis, one) for one in several]
         return replace(_filled(self, values, f"'{self.plan}'"), plan=None)
 
     def runs(self) -> list[RunConfig]:
@@ -282,8 +283,25 @@ def _filled(given: Any, values: Mapping[str, Any], where: str) -> Any:
         if item.default_factory is not MISSING:
             usual = item.default_factory()
         if getattr(given, name) == usual:
-            changed[name] = tuple(value) if isinstance(value, list) else value
+            is_list = isinstance(value, list)
+            several = tuple(_read_as(one, hints[name]) for one in (value if is_list else [value]))
+            changed[name] = several if is_list else several[0]
     return replace(given, **changed)
+
+
+def _as_declared(axis: str, value: Any) -> Any:
+    """A value of an axis as the option of that name has it."""
+    name = axis.rpartition(".")[2]
+    if axis.startswith("model.") or name not in SETTINGS:
+        return value
+    return _read_as(value, get_type_hints(SETTINGS[name])[name])
+
+
+def _read_as(value: Any, hint: Any) -> Any:
+    """1 as 1.0 where a real number is declared, as on the command line: it is one run."""
+    kinds = {hint, *get_args(hint)}
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_whole and float in kinds and int not in kinds else value
 
 
 def _fits(value: Any, hint: Any) -> bool:
