@@ -15,6 +15,9 @@ import relmp
 from relmp.graphs import create_graph
 from relmp.rounds import Round
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
+from relmp.training.rewiring.places import EdgePlaces
+from relmp.training.rewiring.rule import RigL
+from relmp.training.rewiring.watch import Watch
 
 GRAPH = create_graph("ws_flex", n=8, k=4, p=0.2, seed=1)
 
@@ -110,3 +113,29 @@ def test_a_kernel_of_one_pixel_with_a_dilation() -> None:
     graph = relmp.RelationalGraph(2, [[0], [1]])
     layer = relmp.RelationalConv2d(graph, 5, 6, (1, 1), (1, 2), (0, 1), 2, execution="dense")
     torch.testing.assert_close(layer(x), layer(x.contiguous()))
+
+
+def test_absent_edges_of_a_round_in_time() -> None:
+    """Laid out, the round was not called, and what watches its calls for RigL saw nothing."""
+    graph = relmp.RelationalGraph(4, [[0, 1, 2], [1, 2, 0]])
+    layer = relmp.RelationalRNN(graph, 2, 8).double()
+    assert layer.execution == "dense"
+    x, h = torch.randn(5, 3, 2, dtype=torch.float64), torch.zeros(3, 8, dtype=torch.float64)
+    watch = Watch({"round": layer.round})
+    with watch():
+        states, _ = layer(x)
+    states.sin().sum().backward()
+    found = EdgePlaces("round", layer.round, RigL()).gradient(*watch.caught("round"))
+    matrix = layer.weight_hh.detach().requires_grad_()
+    total: Any = 0
+    for step in x:
+        h = torch.tanh(h @ matrix.T + step @ layer.weight_ih.T + layer.bias)
+        total = total + h.sin().sum()
+    (wanted,) = torch.autograd.grad(total, matrix)
+    blocks = wanted.view(4, 2, 4, 2).transpose(1, 2).reshape(16, 2, 2)
+    torch.testing.assert_close(found, blocks, rtol=0, atol=1e-12)
+    model = relmp.create_model("rnn", graph, num_classes=1, in_features=2, width=8)
+    history = relmp.train(
+        model, "sequence_memory(trials=40)", epochs=2, batch_size=8, rewiring="rigl(every=2)"
+    )
+    assert len(history) == 2
