@@ -139,3 +139,15 @@ def test_absent_edges_of_a_round_in_time() -> None:
         model, "sequence_memory(trials=40)", epochs=2, batch_size=8, rewiring="rigl(every=2)"
     )
     assert len(history) == 2
+
+
+def test_regions_keep_their_edges() -> None:
+    """Rewired, the weights of an edge were taken for those of another one."""
+    graph = relmp.RelationalGraph(8, [[0, 1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]])
+    layer = relmp.RelationalRNN(graph, 2, regions=2)
+    before = layer.weight_hh.clone()
+    other = relmp.RelationalGraph(4, layer.round.graph.edges[::-1].copy(), self_loops=False)
+    with pytest.raises(ValueError, match="so its edges stay"):
+        layer.round.rewire(other)
+    assert torch.equal(layer.weight_hh, before)
+    assert layer.round.graph != other
