@@ -319,24 +319,3 @@ def test_a_claim_on_a_full_disk_leaves_nothing(
     with pytest.raises(OSError, match="No space"), claim.claimed(tmp_path):
         pass
     assert {path.name for path in tmp_path.iterdir()} <= {claim.LOCK}
-
-
-def test_options_of_an_analysis_are_not_passed_over(
-    finished: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Two sweeps were compared at their last epochs, whatever --epoch said."""
-    first, second, out = str(finished), str(copy), ["--out", str(tmp_path / "o")]
-    for given in (
-        [first, second, "--best-over", "training.lr"], [first, second, "--by", "graph"],
-        [first, second, "--landmarks", "star(n=8)"],
-        [first, "--by", "graph", "--landmarks", "star(n=8)"],
-        ["published", first, "--where", "seed=0"],
-    ):  # fmt: skip
-        assert "has no meaning in" in refused(["analyse", *given, *out], capsys)
-    for given in ([first, second], [first, "--by", "graph"]):
-        assert "has epoch 7" in refused(["analyse", *given, "--epoch", "7", *out], capsys)
-    main(["analyse", first, "--by", "graph", "--epoch", "1", *out])
-    shown = pd.read_csv(tmp_path / "o" / "by_graph.csv").set_index("value")["error"]
-    table = collect(finished, epochs="all")
-    wanted = table[table["epoch"] == 1].groupby("graph")["test_error"].mean()
-    np.testing.assert_allclose(shown[wanted.index], wanted)

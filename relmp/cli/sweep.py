@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from relmp.graphs import RelationalGraph
     from relmp.training.run_config import RunConfig
 
+RUNNING = (
+    "plan", "axes", "seed", "width", "engine", "workers", "shard", "retries", "dry_run",
+    "data_folder", "download", "device", "track", "same_code",
+)  # fmt: skip
+"""Options that say how a plan is trained, not of which runs it is."""
 AXES = "axes"
 """The table of a plan file that holds values by the name of an axis."""
 
@@ -159,6 +164,7 @@ class Sweep(TrainingOptions):
         from relmp.sweep.plan import base_run, with_complete
 
         if self.plan is not None:
+            self._refuse_settings()
             return read_runs(Path(self.plan))
         settings = {name: value for name, value in self.settings().items() if name != "seed"}
         where: dict[str, Any] = {"data_folder": self.data_folder, "download": self.download}
@@ -174,6 +180,17 @@ class Sweep(TrainingOptions):
         axes = {"model.graph": with_complete(graphs), **self.axes}
         base = base_run(self.model_name, self.data, options)
         return grid(base, budget=self.width or usual, **where, **axes, seed=range(self.seeds))
+
+    def _refuse_settings(self) -> None:
+        """Raise ``ValueError`` for an option that a plan of runs has decided already."""
+        for item in fields(self):
+            usual = LoopOptions() if item.name == "loop" else item.default
+            if item.name not in (*RUNNING, "out") and getattr(self, item.name) != usual:
+                option = item.name.replace("_", "-")
+                raise ValueError(
+                    f"--{option} would be passed over, since '{self.plan}' lists whole runs; leave "
+                    f"it out, or change the plan."
+                )
 
     def _graphs(self) -> list[RelationalGraph]:
         from relmp.graphs import sample_graphs
