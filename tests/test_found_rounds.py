@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
@@ -151,3 +153,34 @@ def test_regions_keep_their_edges() -> None:
         layer.round.rewire(other)
     assert torch.equal(layer.weight_hh, before)
     assert layer.round.graph != other
+
+
+def test_folds_in_folds() -> None:
+    """An inner fold told the norms of the outer one which iteration it was."""
+    torch.manual_seed(0)
+    inner = relmp.Folded(nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)), 2)
+    outer = relmp.Folded(nn.Sequential(inner, nn.BatchNorm1d(6)), 3).double()
+    x = torch.randn(9, 6, dtype=torch.float64)
+    out, y = outer(x), x
+    for _ in range(3):
+        for _ in range(2):
+            y = F.batch_norm(inner.block[0](y), None, None, training=True)
+        y = F.batch_norm(y, None, None, training=True)
+    torch.testing.assert_close(out, y)
+    norms = [part for part in outer.modules() if isinstance(part, nn.BatchNorm1d)]
+    assert [int(norm.num_batches_tracked) for norm in norms] == [1] * 9
+    assert len({tuple(norm.running_mean.tolist()) for norm in norms}) == 9
+    again = copy.deepcopy(outer)
+    torch.testing.assert_close(again.eval()(x), outer.eval()(x))
+
+
+@pytest.mark.parametrize("message", ["linear", "scored(keep=0.5)"])
+def test_rounds_without_numbers(message: str) -> None:
+    """On the meta device a bias could not be drawn."""
+    with torch.device("meta"):
+        empty = relmp.RelationalLinear(GRAPH, 17, 19, message=message)
+    layer = relmp.RelationalLinear(GRAPH, 17, 19, message=message)
+    assert empty.bias.is_meta
+    assert {n: p.shape for n, p in empty.named_parameters()} == {
+        n: p.shape for n, p in layer.named_parameters()
+    }
