@@ -184,3 +184,12 @@ def test_rounds_without_numbers(message: str) -> None:
     assert {n: p.shape for n, p in empty.named_parameters()} == {
         n: p.shape for n, p in layer.named_parameters()
     }
+
+
+@pytest.mark.parametrize("execution", ["dense", "gathered", "message_passing"])
+def test_a_state_that_leaks_under_autocast(execution: str) -> None:
+    layer = relmp.RelationalRNN(GRAPH, 2, leak=0.4, execution=execution)
+    x = torch.randn(5, 3, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        states, _ = layer(x)
+    torch.testing.assert_close(states, layer(x)[0], rtol=0, atol=0.05)
