@@ -146,7 +146,7 @@ def texts(draw: st.DrawFn) -> bytes:
     return draw(damage())(content) if draw(st.integers(0, 3)) == 0 else content
 
 
-@fuzzed(120, texts())
+@fuzzed(80, texts())
 def test_any_plan_file(place: Path, content: bytes) -> None:
     (place / "any.toml").write_bytes(content)
     if any(word in content for word in (b"99", b"ray", b"download", b"e308", b"1e309")):
