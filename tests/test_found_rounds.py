@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
@@ -15,6 +17,9 @@ import relmp
 from relmp.graphs import create_graph
 from relmp.rounds import Round
 from relmp.rounds.execution import MESSAGE_PASSING, possible_executions
+from relmp.training.rewiring.places import EdgePlaces
+from relmp.training.rewiring.rule import RigL
+from relmp.training.rewiring.watch import Watch
 
 GRAPH = create_graph("ws_flex", n=8, k=4, p=0.2, seed=1)
 
@@ -110,3 +115,81 @@ def test_a_kernel_of_one_pixel_with_a_dilation() -> None:
     graph = relmp.RelationalGraph(2, [[0], [1]])
     layer = relmp.RelationalConv2d(graph, 5, 6, (1, 1), (1, 2), (0, 1), 2, execution="dense")
     torch.testing.assert_close(layer(x), layer(x.contiguous()))
+
+
+def test_absent_edges_of_a_round_in_time() -> None:
+    """Laid out, the round was not called, and what watches its calls for RigL saw nothing."""
+    graph = relmp.RelationalGraph(4, [[0, 1, 2], [1, 2, 0]])
+    layer = relmp.RelationalRNN(graph, 2, 8).double()
+    assert layer.execution == "dense"
+    x, h = torch.randn(5, 3, 2, dtype=torch.float64), torch.zeros(3, 8, dtype=torch.float64)
+    watch = Watch({"round": layer.round})
+    with watch():
+        states, _ = layer(x)
+    states.sin().sum().backward()
+    found = EdgePlaces("round", layer.round, RigL()).gradient(*watch.caught("round"))
+    matrix = layer.weight_hh.detach().requires_grad_()
+    total: Any = 0
+    for step in x:
+        h = torch.tanh(h @ matrix.T + step @ layer.weight_ih.T + layer.bias)
+        total = total + h.sin().sum()
+    (wanted,) = torch.autograd.grad(total, matrix)
+    blocks = wanted.view(4, 2, 4, 2).transpose(1, 2).reshape(16, 2, 2)
+    torch.testing.assert_close(found, blocks, rtol=0, atol=1e-12)
+    model = relmp.create_model("rnn", graph, num_classes=1, in_features=2, width=8)
+    history = relmp.train(
+        model, "sequence_memory(trials=40)", epochs=2, batch_size=8, rewiring="rigl(every=2)"
+    )
+    assert len(history) == 2
+
+
+def test_regions_keep_their_edges() -> None:
+    """Rewired, the weights of an edge were taken for those of another one."""
+    graph = relmp.RelationalGraph(8, [[0, 1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]])
+    layer = relmp.RelationalRNN(graph, 2, regions=2)
+    before = layer.weight_hh.clone()
+    other = relmp.RelationalGraph(4, layer.round.graph.edges[::-1].copy(), self_loops=False)
+    with pytest.raises(ValueError, match="so its edges stay"):
+        layer.round.rewire(other)
+    assert torch.equal(layer.weight_hh, before)
+    assert layer.round.graph != other
+
+
+def test_folds_in_folds() -> None:
+    """An inner fold told the norms of the outer one which iteration it was."""
+    torch.manual_seed(0)
+    inner = relmp.Folded(nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)), 2)
+    outer = relmp.Folded(nn.Sequential(inner, nn.BatchNorm1d(6)), 3).double()
+    x = torch.randn(9, 6, dtype=torch.float64)
+    out, y = outer(x), x
+    for _ in range(3):
+        for _ in range(2):
+            y = F.batch_norm(inner.block[0](y), None, None, training=True)
+        y = F.batch_norm(y, None, None, training=True)
+    torch.testing.assert_close(out, y)
+    norms = [part for part in outer.modules() if isinstance(part, nn.BatchNorm1d)]
+    assert [int(norm.num_batches_tracked) for norm in norms] == [1] * 9
+    assert len({tuple(norm.running_mean.tolist()) for norm in norms}) == 9
+    again = copy.deepcopy(outer)
+    torch.testing.assert_close(again.eval()(x), outer.eval()(x))
+
+
+@pytest.mark.parametrize("message", ["linear", "scored(keep=0.5)"])
+def test_rounds_without_numbers(message: str) -> None:
+    """On the meta device a bias could not be drawn."""
+    with torch.device("meta"):
+        empty = relmp.RelationalLinear(GRAPH, 17, 19, message=message)
+    layer = relmp.RelationalLinear(GRAPH, 17, 19, message=message)
+    assert empty.bias.is_meta
+    assert {n: p.shape for n, p in empty.named_parameters()} == {
+        n: p.shape for n, p in layer.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("execution", ["dense", "gathered", "message_passing"])
+def test_a_state_that_leaks_under_autocast(execution: str) -> None:
+    layer = relmp.RelationalRNN(GRAPH, 2, leak=0.4, execution=execution)
+    x = torch.randn(5, 3, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        states, _ = layer(x)
+    torch.testing.assert_close(states, layer(x)[0], rtol=0, atol=0.05)

@@ -57,13 +57,16 @@ class AnalyseCommand:
         from relmp.graphs.parse import parse_graph
 
         if len(self.source) == 2 and self.source[0] != "published":
+            self._refuse("the comparison of two sweeps", "by", "best_over", "landmarks")
             self._compare_sweeps()
             return
         if self.by is not None:
+            self._refuse("the comparison of values (--by)", "best_over", "landmarks")
             self._compare_values(self.by)
             return
         source: pd.DataFrame | str
         if self.source[:1] == ("published",):
+            self._refuse("published results", "where")
             if self.out is None:
                 raise ValueError(
                     "Published results are not written to; name a folder for the analysis (--out)."
@@ -96,15 +99,31 @@ class AnalyseCommand:
         print(text, end="")
         print(f"Written to {out}.")
 
+    def _refuse(self, what: str, *options: str) -> None:
+        """Raise ``ValueError`` for an option that would be passed over."""
+        given = [name for name in options if getattr(self, name)]
+        if given:
+            option = given[0].replace("_", "-")
+            raise ValueError(f"--{option} has no meaning in {what}; leave it out.")
+
+    def _runs_of(self, folder: str) -> pd.DataFrame:
+        """The runs of a sweep that are asked for, at the epoch that is asked for."""
+        from relmp.sweep import collect
+
+        table = collect(folder, epochs="last" if self.epoch is None else "all")
+        if self.epoch is not None:
+            table = table[table["epoch"] == self.epoch]
+            if table.empty:
+                raise ValueError(f"No run in '{folder}' has epoch {self.epoch}.")
+        return _selected(table, self.where)
+
     def _compare_values(self, axis: str) -> None:
         from relmp.analysis.pairs import compare_values
         from relmp.analysis.report.output import OutputFolder
-        from relmp.sweep import collect
 
         if len(self.source) != 1 or self.source[0] == "published":
             raise ValueError("--by compares the runs of one sweep; name its folder.")
-        table = _selected(collect(self.source[0]), self.where)
-        found = compare_values(table, axis, error=self.error)
+        found = compare_values(self._runs_of(self.source[0]), axis, error=self.error)
         out = OutputFolder(self.out or self.source[0])
         out.write_table(f"by_{axis}", found.by_value)
         out.write_table(f"by_{axis}_pairs", found.pairs)
@@ -119,15 +138,12 @@ class AnalyseCommand:
         from relmp.analysis.pairs import compare_sweeps
         from relmp.analysis.pairs.sweeps import plot_sweeps
         from relmp.analysis.report.output import OutputFolder
-        from relmp.sweep import collect
         from relmp.sweep.store import different_settings
 
         if self.out is None:
             raise ValueError("Name a folder for the comparison of two sweeps (--out).")
         first, second = (
-            Results.of(
-                _selected(collect(folder), self.where), measures=self.measures, error=self.error
-            )
+            Results.of(self._runs_of(folder), measures=self.measures, error=self.error)
             for folder in self.source
         )
         short = [Path(folder).name for folder in self.source]

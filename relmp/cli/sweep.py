@@ -23,12 +23,17 @@ import tyro
 
 from relmp.checks import did_you_mean
 from relmp.cli.train import TrainingOptions
-from relmp.training.config import LoopOptions
+from relmp.training.config import SETTINGS, LoopOptions
 
 if TYPE_CHECKING:
     from relmp.graphs import RelationalGraph
     from relmp.training.run_config import RunConfig
 
+RUNNING = (
+    "plan", "axes", "seed", "width", "engine", "workers", "shard", "retries", "dry_run",
+    "data_folder", "download", "device", "track", "same_code",
+)  # fmt: skip
+"""Options that say how a plan is trained, not of which runs it is."""
 AXES = "axes"
 """The table of a plan file that holds values by the name of an axis."""
 
@@ -152,6 +157,7 @@ class Sweep(TrainingOptions):
                     f"'{self.plan}', [axes] holds {axis} = {several!r}; give a list of values "
                     f"([0.1, 0.03]), and the number of seeds as seeds = 5."
                 )
+            values[AXES][axis] = [_as_declared(axis, one) for one in several]
         return replace(_filled(self, values, f"'{self.plan}'"), plan=None)
 
     def runs(self) -> list[RunConfig]:
@@ -161,6 +167,7 @@ class Sweep(TrainingOptions):
         from relmp.sweep.plan import base_run, with_complete
 
         if self.plan is not None:
+            self._refuse_settings()
             return read_runs(Path(self.plan))
         settings = {name: value for name, value in self.settings().items() if name != "seed"}
         where: dict[str, Any] = {"data_folder": self.data_folder, "download": self.download}
@@ -176,6 +183,17 @@ class Sweep(TrainingOptions):
         axes = {"model.graph": with_complete(graphs), **self.axes}
         base = base_run(self.model_name, self.data, options)
         return grid(base, budget=self.width or usual, **where, **axes, seed=range(self.seeds))
+
+    def _refuse_settings(self) -> None:
+        """Raise ``ValueError`` for an option that a plan of runs has decided already."""
+        for item in fields(self):
+            usual = LoopOptions() if item.name == "loop" else item.default
+            if item.name not in (*RUNNING, "out") and getattr(self, item.name) != usual:
+                option = item.name.replace("_", "-")
+                raise ValueError(
+                    f"--{option} would be passed over, since '{self.plan}' lists whole runs; leave "
+                    f"it out, or change the plan."
+                )
 
     def _graphs(self) -> list[RelationalGraph]:
         from relmp.graphs import sample_graphs
@@ -295,8 +313,25 @@ def _filled(given: Any, values: Mapping[str, Any], where: str) -> Any:
         if item.default_factory is not MISSING:
             usual = item.default_factory()
         if getattr(given, name) == usual:
-            changed[name] = tuple(value) if isinstance(value, list) else value
+            is_list = isinstance(value, list)
+            several = tuple(_read_as(one, hints[name]) for one in (value if is_list else [value]))
+            changed[name] = several if is_list else several[0]
     return replace(given, **changed)
+
+
+def _as_declared(axis: str, value: Any) -> Any:
+    """A value of an axis as the option of that name has it."""
+    name = axis.rpartition(".")[2]
+    if axis.startswith("model.") or name not in SETTINGS:
+        return value
+    return _read_as(value, get_type_hints(SETTINGS[name])[name])
+
+
+def _read_as(value: Any, hint: Any) -> Any:
+    """1 as 1.0 where a real number is declared, as on the command line: it is one run."""
+    kinds = {hint, *get_args(hint)}
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_whole and float in kinds and int not in kinds else value
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -149,7 +149,8 @@ class Round(MessagePassing):  # type: ignore[misc]
             bound = message.fan_in(self.edges).clamp(min=1).to(self.bias).rsqrt()
             sizes = torch.from_numpy(self.out_partition.sizes).to(bound.device)
             with torch.no_grad():
-                self.bias.uniform_(-1, 1).mul_(bound.repeat_interleave(sizes))
+                bounds = bound.repeat_interleave(sizes, output_size=self.out_channels)
+                self.bias.uniform_(-1, 1).mul_(bounds)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Round:
         before = _kind(self)

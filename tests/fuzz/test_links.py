@@ -136,7 +136,7 @@ def test_a_page_that_is_opened_by_any_link(browser: Browser, page: Path, given: 
     assert browser.run("return relmp.trainer.steps") == 1
 
 
-@fuzzed(40, relational_graphs(9), st.text(max_size=30))
+@fuzzed(15, relational_graphs(9), st.text(max_size=30))
 def test_any_name_of_a_graph_in_the_page(graph: RelationalGraph, name: str) -> None:
     """What a graph is called ends no element of the page, and its edges are in it."""
     text = write_page([graph_preset("graph-0-x", graph, name + "</script><b>")])

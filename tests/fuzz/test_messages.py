@@ -292,7 +292,7 @@ def calls(draw: st.DrawFn) -> str:
     return f"{draw(st.sampled_from(TEXTS))}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
 
 
-@fuzzed(900, st.data())
+@fuzzed(700, st.data())
 def test_any_name(data: Any) -> None:
     text = data.draw(changed_text(st.sampled_from(TEXTS)) | messages() | aggregations() | calls())
     with refused_in_a_sentence():

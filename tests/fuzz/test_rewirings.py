@@ -38,7 +38,7 @@ def rules(draw: st.DrawFn) -> Any:
     return draw(st.sampled_from([RigL, NotedSET]))(**options)
 
 
-@fuzzed(40, deaf_graphs(5).filter(lambda graph: graph.num_edges > 0), rules(),
+@fuzzed(25, deaf_graphs(5).filter(lambda graph: graph.num_edges > 0), rules(),
         st.tuples(*[st.integers(5, 12)] * 2), st.integers(0, 9), st.integers(0, 2**31),
         st.booleans())  # fmt: skip
 def test_against_dense_masks(

@@ -89,6 +89,21 @@ def test_payload_follows_the_rule_and_is_in_the_file(name: str, tmp_path: Path) 
     assert len(content) == len(MAGIC) + 6 + length + payload + kept + 32
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_models_of_other_types_come_back_as_they_were(dtype: torch.dtype, tmp_path: Path) -> None:
+    model, x = trained("mlp")
+    path = relmp.save_compressed(model.to(dtype), tmp_path / "small.relmp")
+    assert torch.equal(relmp.load_compressed(path)(x.to(dtype)), model(x.to(dtype)))
+
+
+def test_scores_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    model, _ = trained("mlp")
+    with torch.no_grad():
+        next(scored_parts(model)).scores.fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"choose 0 weights where .* are to be kept: some are no"):
+        relmp.save_compressed(model, tmp_path / "small.relmp")
+
+
 def test_models_without_scores_are_counted_too() -> None:
     plain = create_model("mlp", GRAPH, in_features=12, width=16)
     assert relmp.compressed_bytes(plain) == 4 * relmp.count_parameters(plain)

@@ -165,8 +165,8 @@ def _reason(error: Exception) -> str:
 
 def _dtype_of(header: dict[str, Any]) -> torch.dtype | None:
     """The type of all real numbers of a file; None where they have several."""
-    dtypes = {_DTYPES[row["dtype"]] for row in header["values"]}
-    real = [dtype for dtype in dtypes if dtype.is_floating_point]
+    dtypes = {_DTYPES.get(row["dtype"]) for row in header["values"]}
+    real = [dtype for dtype in dtypes if dtype is not None and dtype.is_floating_point]
     return real[0] if len(real) == 1 else None
 
 

@@ -53,7 +53,9 @@ class Folded(nn.Module):
         super().__init__()
         check_whole("times", times, 1)
         self.times, self.norm, self.recompute = times, check_norm(norm), recompute
-        self.block = _with_own_norms(block, times) if norm == "own" else block
+        # Those of this fold alone: one inside of it, or around it, has others.
+        self.norms: list[NormOfEach] = []
+        self.block = _with_own_norms(block, times, self.norms) if norm == "own" else block
 
     def forward(self, x: Tensor) -> Tensor:
         chosen = choose(self.block)
@@ -78,9 +80,8 @@ class Folded(nn.Module):
         return out
 
     def _take_norms(self, number: int) -> None:
-        for module in self.block.modules():
-            if isinstance(module, NormOfEach):
-                module.now = number
+        for norm in self.norms:
+            norm.now = number
 
     def extra_repr(self) -> str:
         return f"times={self.times}, norm={self.norm!r}"
@@ -132,12 +133,17 @@ def check_fold(fold: Sequence[int], stages: int) -> tuple[int, ...]:
     return tuple(sorted(set(numbers)))
 
 
-def _with_own_norms(block: nn.Module, times: int) -> nn.Module:
+def _with_own_norms(block: nn.Module, times: int, made: list[NormOfEach]) -> nn.Module:
+    """The block, whose norms are exchanged for what was ``made``."""
     if isinstance(block, NORMS):
-        return NormOfEach(block, times)
+        made.append(NormOfEach(block, times))
+        return made[0]
     new: dict[nn.Module, NormOfEach] = {}
     for parent in list(block.modules()):
         for name, child in parent._modules.items():
             if isinstance(child, NORMS):
-                parent._modules[name] = new.setdefault(child, NormOfEach(child, times))
+                if child not in new:
+                    new[child] = NormOfEach(child, times)
+                parent._modules[name] = new[child]
+    made += new.values()
     return block

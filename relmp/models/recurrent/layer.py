@@ -22,7 +22,7 @@ from relmp.rounds import ChannelPartition, LinearMessage, Round
 from relmp.rounds.aggregation import Aggr
 from relmp.rounds.execution import MESSAGE_PASSING
 from relmp.rounds.execution.linear_maps import map_refusal
-from relmp.rounds.execution.watched import sees_messages
+from relmp.rounds.execution.watched import sees_calls
 from relmp.rounds.layout import EdgeLayout
 from relmp.rounds.message import as_message
 from relmp.rounds.names import MessageFactory
@@ -294,7 +294,7 @@ class RelationalRNN(nn.Module):
         if self.laying is not None and self._laid_out is not self.round.graph:
             # The round was rewired: its weights lie elsewhere now.
             self.set_execution(self.laying.name)
-        if self.laying is None or sees_messages(self.round):
+        if self.laying is None or sees_calls(self.round):
             return run_steps(drive, first, self.round, phi, leak)
         weight = cast(Tensor, self.round.message_module.weight)
         if drive.dtype == first.dtype == weight.dtype and not _is_transformed(drive):

@@ -29,7 +29,7 @@ class MaskedMessage(LinearMessage):
         - **x_j** ``[E, B, in_dim]`` -> ``[E, B, out_dim]``
 
     Raises:
-        ValueError: If the mask has another shape.
+        ValueError: If the mask has another shape; or the edges of its round are to change.
     """
 
     mask: Tensor
@@ -44,6 +44,15 @@ class MaskedMessage(LinearMessage):
             )
         self.synapses = nn.Parameter(torch.zeros(shape))
         self.register_buffer("mask", mask)
+        self._connected = False
+
+    def connect(self, edges: Edges) -> None:
+        if self._connected:
+            raise ValueError(
+                "The synapses between regions are those of the graph that the round was built for, "
+                "so its edges stay; build a new one over the other graph, or leave regions out."
+            )
+        self._connected = True
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]

@@ -39,7 +39,8 @@ def run_steps(
     states, h = [], first
     for z in drive:
         told = ACTIVATIONS[phi](step(h) + z)
-        h = told if leak == 1 else torch.lerp(h, told, leak)
+        # Under autocast the round speaks in fewer digits; a state that leaks keeps its own.
+        h = told if leak == 1 else torch.lerp(h, told.to(h.dtype), leak)
         states.append(h)
     return torch.stack(states)
 

@@ -56,3 +56,15 @@ def sees_sums(layer: MessagePassing) -> bool:
         or layer._message_and_aggregate_forward_hooks
         or layer._message_and_aggregate_forward_pre_hooks
     )
+
+
+def sees_calls(layer: MessagePassing) -> bool:
+    """Whether any hook waits for the round or a part of it, so that it must be called."""
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+        or sees_sums(layer)
+        or sees_messages(layer)
+    )
