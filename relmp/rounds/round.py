@@ -24,11 +24,11 @@ from relmp.rounds.dynamic.rewire import (
 )
 from relmp.rounds.execution import MESSAGE_PASSING, choose_execution, is_transformed
 from relmp.rounds.execution.base import Execution
+from relmp.rounds.execution.recompute import recomputed
 from relmp.rounds.execution.watched import sees_messages, sees_sums
 from relmp.rounds.form import Edges, RoundForm, make_edges
 from relmp.rounds.message import LinearMessage, MessageCall, as_message
 from relmp.rounds.names import MessageFactory, make_message
-from relmp.rounds.recompute import recomputed
 from relmp.rounds.scored.chosen import selected_graph
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from relmp.checks import check_whole, did_you_mean
-from relmp.rounds.recompute import recomputed
+from relmp.rounds.execution.recompute import recomputed
 from relmp.rounds.scored.selection import Chosen, choose, selected
 
 FoldNorm: TypeAlias = Literal["own", "shared"]
