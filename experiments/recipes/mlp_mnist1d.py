@@ -1,11 +1,11 @@
-"""The paper's 449 graphs in half an hour: the main job with five seeds on its middle set.
+"""The paper's 449 graphs in twenty minutes: the main job with five seeds on its middle set.
 
     python experiments/recipes/mlp_mnist1d.py
 
 Settings are those of `quick.py`: MNIST-1D, budget of width 128, the paper's initial weights,
 learning rate 0.1, 15 epochs; what its order rests on is said there.
 
-Device: two CPU cores, half an hour. A stopped sweep goes on where it was. Writes
+Device: two CPU cores, twenty minutes. A stopped sweep goes on where it was. Writes
 `runs/mnist1d-449/`.
 """
 
