@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from relmp.cli import Sweep, main
-from relmp.sweep.runner import shard_of
+from relmp.sweep.runner import parse_shard
 from relmp.sweep.saved import read_plan, write_plan
 from tests.fuzz.how import changed_text, damage, fuzzed, refused_in_a_sentence
 from tests.fuzz.test_command_lines import ODD, check
@@ -119,7 +119,7 @@ def test_shards(place: Path, plan: tuple[dict[str, Any], dict[str, list[Any]]], 
     path.write_text(written(*plan))
     with refused_in_a_sentence():
         runs = Sweep(plan=str(path)).filled().runs()
-        dealt = [shard_of(runs, f"{part}/{parts}") for part in range(1, parts + 1)]
+        dealt = [runs[parse_shard(f"{part}/{parts}")] for part in range(1, parts + 1)]
         assert sorted(r.key for some in dealt for r in some) == sorted(r.key for r in runs)
         sizes = [len(some) for some in dealt]
         assert max(sizes) - min(sizes) <= 1
