@@ -84,6 +84,11 @@ class LoopOptions:
             check_number("clip_norm", self.clip_norm, 0)
         if self.ema_decay is not None:
             check_number("ema_decay", self.ema_decay, 0, 1)
+        if self.recompute and self.compile:
+            raise ValueError(
+                "recompute is of no use to a compiled model, which decides itself what it keeps; "
+                "set recompute or compile, not both."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,19 +91,20 @@ def test_the_backward_pass_keeps_the_input_alone(execution: str) -> None:
     assert kept_by(layer, x) <= x.untyped_storage().nbytes() < before
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", ["mlp", "residual_mlp", "cnn"])
 def test_it_is_a_setting_of_training(model: str) -> None:
-    histories, size = [], 8 if model == "mlp" else 32
+    histories, size = [], 32 if model == "cnn" else 8
     data = (torch.rand(96, 1, size, size), torch.arange(96) % 10)
     for recompute in (False, True):
         net = relmp.create_model(
             model, graph=GRAPH, width=12, seed=0,
-            **({"in_features": 64} if model == "mlp" else {"in_channels": 1}),
+            **({"in_channels": 1} if model == "cnn" else {"in_features": 64}),
+            **({"fold": (1,)} if model == "residual_mlp" else {}),
         )  # fmt: skip
         history = relmp.train(net, data, epochs=2, batch_size=32, recompute=recompute)
         histories.append(history[["train_loss", "test_loss"]].to_numpy().tolist())
         assert not any(m.recompute for m in net.modules() if isinstance(m, Round))
-    if model == "mlp":
+    if model != "cnn":
         assert histories[0] == histories[1]
     else:  # a block in lanes adds up in another order
         torch.testing.assert_close(*map(torch.tensor, histories), rtol=1e-3, atol=1e-3)
@@ -113,3 +114,32 @@ def test_all_rounds_of_a_model_in_training_are_told() -> None:
     model = relmp.create_model("mlp", graph=GRAPH, width=12)
     TrainState(model, Settings.of("digits", {"recompute": True}).training)
     assert all(m.recompute for m in model.modules() if isinstance(m, Round))
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_normalisations_that_take_turns_take_the_same_ones_again(images: bool) -> None:
+    """Every iteration of a fold has its own; the backward pass comes when all turns are over."""
+    norm = nn.BatchNorm2d if images else nn.BatchNorm1d
+
+    def message(*sizes: int) -> nn.Module:
+        return Conv2dMessage(*sizes, kernel_size=3, padding=1) if images else LinearMessage(*sizes)
+
+    layer = Round(GRAPH, 13, 13, message=message, update=nn.Sequential(norm(13), nn.Tanh()))
+    plain = relmp.Folded(layer, 3).double()
+    for number, part in enumerate(m for m in plain.modules() if isinstance(m, norm)):
+        nn.init.constant_(part.weight, number + 1.0)
+    for inner, outer in ((True, False), (False, True), (True, True)):
+        ours = copy.deepcopy(plain)
+        ours.recompute = outer
+        ours.get_submodule("block").recompute = inner  # type: ignore[assignment]
+        found = []
+        for one in (ours, copy.deepcopy(plain)):
+            x = input_of(images).requires_grad_()
+            one(x).square().sum().backward()
+            found.append(([x.grad, *(p.grad for p in one.parameters())], one.state_dict()))
+        torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_a_compiled_model_decides_itself_what_it_keeps() -> None:
+    with pytest.raises(ValueError, match="set recompute or compile, not both"):
+        Settings.of("digits", {"recompute": True, "compile": True})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from relmp.checks import check_whole, did_you_mean
-from relmp.rounds.execution.recompute import recomputed
+from relmp.rounds.execution.recompute import InTurn, recomputed
 from relmp.rounds.scored.selection import Chosen, choose, selected
 
 FoldNorm: TypeAlias = Literal["own", "shared"]
@@ -87,7 +87,7 @@ class Folded(nn.Module):
         return f"times={self.times}, norm={self.norm!r}"
 
 
-class NormOfEach(nn.Module):
+class NormOfEach(InTurn):
     """One normalisation for each iteration of a fold.
 
     Args:
@@ -98,8 +98,6 @@ class NormOfEach(nn.Module):
     def __init__(self, norm: nn.Module, times: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList([norm, *(copy.deepcopy(norm) for _ in range(times - 1))])
-        self.now = 0
-        """The iteration that is computed."""
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.norms[self.now](x))
