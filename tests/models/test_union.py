@@ -196,3 +196,16 @@ def test_dropout_in_an_update_is_refused() -> None:
     layer = next(module for module in model.modules() if isinstance(module, Round))
     layer.update_module = nn.Sequential(nn.BatchNorm1d(8), nn.Dropout())
     assert "Dropout" in (union_refusal(model) or "")
+
+
+def test_members_may_be_executed_in_different_ways() -> None:
+    members = models_of("mlp", [(4, 2), (6, 3)])
+    for member, execution in zip(members, ("dense", "cpu_kernel"), strict=True):
+        for layer in member.modules():
+            if isinstance(layer, Round):
+                layer.set_execution(execution)
+    x = torch.randn(9, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for order in (members, members[::-1]):
+        scores = DisjointUnion(order)(x)
+        for found, member in zip(scores, order, strict=True):
+            torch.testing.assert_close(found, member(x), **CLOSE)

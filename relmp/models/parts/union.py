@@ -73,8 +73,7 @@ class DisjointUnion(nn.Module):
                 raise ValueError(f"{type(member).__name__} cannot be part of a union: {refusal}.")
         self.members = tuple(cast(Classifier, member) for member in members)
         self.places: list[list[Place]] = [[] for _ in members]
-        shapes = {tuple((n, type(m)) for n, m in member.named_modules()) for member in members}
-        if len(shapes) != 1:
+        if len({_architecture(member) for member in members}) != 1:
             raise ValueError("The models of a union must be of one architecture, but differ.")
         self.whole = copy.deepcopy(self.members[0])
         first = next(iter(self.whole.layers))
@@ -232,6 +231,19 @@ def union_refusal(model: nn.Module) -> str | None:
         if is_parametrized(module):
             return f"layer '{name}' is parametrised"
     return None
+
+
+def _architecture(model: nn.Module) -> tuple[tuple[str, type[nn.Module]], ...]:
+    """The layers of a model; not how its rounds are executed, which follows from each graph."""
+    found, inside = [], set[nn.Module]()
+    for name, module in model.named_modules():
+        if module in inside:
+            continue
+        found.append((name, type(module)))
+        if isinstance(module, Round):
+            inside |= set(module.modules())
+            found += [(f"{name}.update", type(part)) for part in _parts(module.update_module)]
+    return tuple(found)
 
 
 def _parts(update: nn.Module | None) -> tuple[nn.Module, ...]:
