@@ -23,7 +23,7 @@ from relmp.rounds.aggregation import resolve_aggregation
 from relmp.rounds.aggregation.text import foreign_aggregations
 from relmp.rounds.execution.cpu_kernel import numba_refusal
 from relmp.sweep.engines.event import Report
-from relmp.training.config import DataConfig
+from relmp.training.config import DataConfig, TrainConfig
 from relmp.training.data import DATASETS, GIVEN, DataSet
 from relmp.training.folder import RunFolder
 from relmp.training.population.members import Member, train_members
@@ -157,7 +157,8 @@ def train_planned(
 ) -> None:
     """Train runs of a plan, each in its folder: one, or several as one.
 
-    Of several, those that fail are noted in their folders, and the others go on.
+    Of several, those that fail are noted in their folders, and the others go on; one that is done
+    stays as it is where it has no checkpoint of its end.
 
     Raises:
         BlockingIOError: If another process has one in hand.
@@ -173,6 +174,8 @@ def train_planned(
                 data = source.load(config.data)
                 model = config.model.create()
                 stack.enter_context(folder.lock())
+                if keys is not None and _stays(folder, config.training):
+                    continue
                 recorded = beside(config, model, data, torch.device(device))
                 folder.start(config, recorded | {"population": keys}, same_code=same_code)
                 tell = tracked(trackers, path, config.to_dict(), lambda _: report())
@@ -182,9 +185,10 @@ def train_planned(
             except (Exception, SystemExit) as error:
                 folder.note_failure(error)
                 failure = error
-        if not members:
-            assert failure is not None
+        if failure is not None and not members:
             raise failure
+        if not members:
+            return
         try:
             everyone = [member for _, member in members]
             train_members(everyone, data, config.training, torch.device(device))
@@ -199,3 +203,10 @@ def train_planned(
                 folder.forget_failure()
             else:
                 folder.note_failure(member.error)
+
+
+def _stays(folder: RunFolder, config: TrainConfig) -> bool:
+    """Whether a run is done, and training would take that back: its last checkpoint is gone or
+    damaged."""
+    done = config.is_finished(folder.records())
+    return done and not config.is_finished(folder.saved_records() or [])

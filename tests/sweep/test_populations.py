@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,64 @@ def test_a_run_that_fails_is_named_and_the_others_of_its_group_go_on(
     again = relmp.collect(tmp_path / "out").drop(columns="seconds")
     assert len(again) == 7
     pd.testing.assert_frame_equal(again, calm, check_exact=False, rtol=1e-3, atol=1.0)
+
+
+def test_graphs_that_are_executed_in_different_ways_are_trained(tmp_path: Path) -> None:
+    few = relmp.RelationalGraph(8, [[], []], self_loops=False)
+    runs = [
+        replace(run, model=replace(run.model, graph=graph))
+        for run in plan(seeds=1)[1:2]
+        for graph in (GRAPHS[0], few)
+    ]
+    assert len(populations(runs, Limits(2))) == 1
+    executions = {run.model.create().rounds[0].execution for run in runs}  # type: ignore
+    assert len(executions) == 2
+    assert len(trained(tmp_path, runs, population=2)) == 2
+
+
+def damage(folder: Path, how: str) -> None:
+    for file in folder.glob("checkpoint*.pt"):
+        file.write_bytes(b"damaged") if how == "damaged" else file.unlink()
+
+
+@pytest.mark.parametrize("how", ["damaged", "removed"])
+def test_a_run_that_is_done_stays_so_without_its_checkpoints(tmp_path: Path, how: str) -> None:
+    runs = plan(seeds=1)[1:4]
+    calm = trained(tmp_path, runs, population=3)
+    done, anew = (tmp_path / run.key for run in runs[:2])
+    records = (done / "metrics.jsonl").read_text()
+    damage(done, how)
+    shutil.rmtree(anew)
+    again = trained(tmp_path, runs, population=3)
+    assert (done / "metrics.jsonl").read_text() == records
+    pd.testing.assert_frame_equal(again, calm, check_exact=False, rtol=1e-3, atol=1.0)
+    shutil.rmtree(anew)
+    (tmp_path / runs[2].key / "checkpoint.pt").unlink()  # the one before is there
+    trained(tmp_path, runs, population=3)
+    assert (done / "metrics.jsonl").read_text() == records
+
+
+def test_a_damaged_run_does_not_keep_the_others_of_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, save, count = plan(seeds=1)[1:4], RunFolder.save, 0
+
+    def stop(folder: RunFolder, *given: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise KeyboardInterrupt
+        save(folder, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path, runs, population=3)
+    damage(tmp_path / runs[1].key, "damaged")
+    with pytest.warns(UserWarning, match="1 of 3 runs failed .*checkpoint.pt' is damaged"):
+        table = trained(tmp_path, runs, population=3)
+    assert sorted(table["run"]) == sorted(run.key for run in (runs[0], runs[2]))
+    assert [RunFolder(tmp_path / run.key).failure() is None for run in runs] == [True, False, True]
 
 
 def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

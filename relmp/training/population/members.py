@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -41,14 +41,14 @@ class Member:
         folder: Folder of the run, locked and started; None keeps nothing.
         report: Called with every record as it comes.
         records: All records, once it was trained.
-        error: Why its training ended early, where others went on.
+        error: Why it was not trained, or not to the end, where others went on.
     """
 
     model: nn.Module
     folder: RunFolder | None = None
     report: Callable[[Record], None] | None = None
     records: list[Record] = field(default_factory=list)
-    error: FloatingPointError | None = None
+    error: FloatingPointError | ValueError | None = None
 
 
 Checkpoint: TypeAlias = dict[str, Any] | None
@@ -79,7 +79,8 @@ def train_members(
         on_step: Called between steps.
 
     Raises:
-        ValueError: If a checkpoint is of another model or other data.
+        ValueError: If the checkpoint of the only model is damaged, or of another model or other
+            data.
         FloatingPointError: If the loss of the only model becomes infinite or NaN; the last good
             checkpoint is kept.
         KeyboardInterrupt: If a stop was asked for; with folders everything is saved.
@@ -87,28 +88,46 @@ def train_members(
     team = team or Team()
     check_batches(config, data.size("train"), team.size)
     saved = _resumed(members, team)
+    states: dict[int, TrainState] = {}
+    for number, checkpoint in saved.items():
+        with _left_behind(members, number):
+            states[number] = _state(members[number], checkpoint, data, config, device, team)
     alike: dict[Any, list[int]] = {}
-    apart = len(members) > 1 and population_refusal([m.model for m in members], config) is not None
-    for number, checkpoint in enumerate(saved):
-        alike.setdefault(number if apart else _place(checkpoint), []).append(number)
+    models = [members[number].model for number in states]  # with the weights they start from
+    apart = len(models) > 1 and population_refusal(models, config) is not None
+    for number in states:
+        alike.setdefault(number if apart else _place(saved[number]), []).append(number)
     for numbers in alike.values():
-        states = [_state(members[n], saved[n], data, config, device, team) for n in numbers]
-        group = [members[n] for n in numbers]
-        _train(group, states, data, on_step, [saved[n] for n in numbers], _names(members))
+        group, places = [members[n] for n in numbers], [states[n] for n in numbers]
+        _train(group, places, data, on_step, [saved[n] for n in numbers], _names(members))
 
 
-def _resumed(members: Sequence[Member], team: Team) -> list[Checkpoint]:
-    found: list[Checkpoint] = [
-        team.tell(member.folder.resume() if member.folder and team.leads else None)
-        for member in members
-    ]
-    behind, names = min(map(_place, found)), _names(members)
+@contextmanager
+def _left_behind(members: Sequence[Member], number: int) -> Iterator[None]:
+    """What is wrong with one of several does not keep the others from being trained."""
+    try:
+        yield
+    except ValueError as error:
+        if len(members) == 1:
+            raise
+        members[number].error = error
+
+
+def _resumed(members: Sequence[Member], team: Team) -> dict[int, Checkpoint]:
+    """The checkpoints of those whose folders are in order."""
+    found: dict[int, Checkpoint] = {}
     for number, member in enumerate(members):
-        checkpoint = found[number]
-        if checkpoint is None or member.folder is None or _place(checkpoint) == behind:
+        with _left_behind(members, number):
+            found[number] = team.tell(
+                member.folder.resume() if member.folder and team.leads else None
+            )
+    behind, names = min(map(_place, found.values()), default=(0, 0)), _names(members)
+    for number, checkpoint in found.items():
+        folder = members[number].folder
+        if checkpoint is None or folder is None or _place(checkpoint) == behind:
             continue
         if checkpoint.get("population") == names:  # else it was never at the place of the others
-            found[number] = member.folder.step_back(behind)
+            found[number] = folder.step_back(behind)
     return found
 
 
