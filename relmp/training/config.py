@@ -45,7 +45,7 @@ class LoopOptions:
         recompute: Keep only what goes into a round for the backward pass, and compute the rest
             again there: less memory, at the price of a second forward pass.
         channels_last: Keep images and convolutions with the channels last.
-        compile: Compile the model (``torch.compile``).
+        compile: Compile the model (``torch.compile``); not with ``recompute``.
 
     Raises:
         ValueError: If a number is out of its range.

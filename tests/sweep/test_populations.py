@@ -226,6 +226,20 @@ def test_a_damaged_run_does_not_keep_the_others_of_its_group(
     assert [RunFolder(tmp_path / run.key).failure() is None for run in runs] == [True, False, True]
 
 
+def test_weights_that_do_not_fit_one_run_do_not_keep_the_others(tmp_path: Path) -> None:
+    first, other = plan(seeds=1)[1:3]
+    trained(tmp_path / "first", [first], population=1)
+    start = f"{first.key}@{tmp_path / 'first' / first.key}"
+    runs = [
+        replace(run, training=replace(run.training, init_from=start, lr=0.01))
+        for run in (first, other, replace(first, model=replace(first.model, seed=7)))
+    ]
+    assert len(populations(runs, Limits(3))) == 1
+    with pytest.warns(UserWarning, match="1 of 3 runs failed .*do not fit this model"):
+        table = trained(tmp_path / "out", runs, population=3)
+    assert sorted(table["run"]) == sorted(run.key for run in (runs[0], runs[2]))
+
+
 def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = [
         "sweep", "--nodes", "16", "--graphs", "cycle(n=8)", "star(n=8)", "--seeds", "1",
