@@ -43,7 +43,8 @@ def estimate_seconds(
     places = np.unique(np.linspace(0, len(units) - 1, min(UNITS, len(units))).astype(int))
     with one_thread(), torch.random.fork_rng(devices=[]):
         each = [_seconds_of_one(units[place], load(units[place][0]), device) for place in places]
-    return float(np.mean(each)) * sum(map(len, units))
+    weights = [len(units[place]) for place in places]
+    return float(np.average(each, weights=weights)) * sum(map(len, units))
 
 
 def _seconds_of_one(unit: Sequence[RunConfig], data: DataSet, device: torch.device) -> float:

@@ -55,7 +55,12 @@ class TrainState:
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=self.layout)
         self.model = model.to(self.device)
-        self._recompute(config.loop.recompute)
+        self._recomputed: list[Round] = []
+        if config.loop.recompute:
+            rounds = (module for module in self.model.modules() if isinstance(module, Round))
+            self._recomputed = [layer for layer in rounds if not layer.recompute]
+        for layer in self._recomputed:
+            layer.recompute = True
         self.rewirer = Rewirer(self.model, config.rewiring, config.seed, self.team)
         self.selections = Selections(self.model, self.team)
         self.optimizer = make_optimizer(model, config)
@@ -173,13 +178,9 @@ class TrainState:
         """Leave the averaged weights in the model."""
         if self.average is not None:
             self.model.load_state_dict(self.average.model.state_dict())
-        self._recompute(False)
+        for layer in self._recomputed:
+            layer.recompute = False
         self.model.eval()
-
-    def _recompute(self, whether: bool) -> None:
-        for module in self.model.modules():
-            if isinstance(module, Round):
-                module.recompute = whether
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as tensors and plain values; every process of a team must ask."""

@@ -143,3 +143,14 @@ def test_normalisations_that_take_turns_take_the_same_ones_again(images: bool) -
 def test_a_compiled_model_decides_itself_what_it_keeps() -> None:
     with pytest.raises(ValueError, match="set recompute or compile, not both"):
         Settings.of("digits", {"recompute": True, "compile": True})
+
+
+def test_what_was_told_by_hand_stays() -> None:
+    model = relmp.create_model("mlp", graph=GRAPH, width=12)
+    rounds = [module for module in model.modules() if isinstance(module, Round)]
+    rounds[0].recompute = True
+    for recompute in (False, True):
+        state = TrainState(model, Settings.of("digits", {"recompute": recompute}).training)
+        assert [layer.recompute for layer in rounds] == [True, recompute, recompute]
+        state.finish()
+        assert [layer.recompute for layer in rounds] == [True, False, False]
