@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
 import torch
@@ -77,8 +77,8 @@ class DisjointUnion(nn.Module):
             raise ValueError("The models of a union must be of one architecture, but differ.")
         self.whole = copy.deepcopy(self.members[0])
         first = next(iter(self.whole.layers))
-        for name, module in self.members[0].named_modules():
-            if isinstance(module, LEAVES) and not _inside_round(name, self.members[0]):
+        for name, module in _outside_rounds(self.members[0]):
+            if isinstance(module, LEAVES):
                 parts = [member.get_submodule(name) for member in members]
                 self.whole.set_submodule(name, self._unite(parts, shared=name == first))
         self.gather()
@@ -210,13 +210,9 @@ def union_refusal(model: nn.Module) -> str | None:
     """Why a model cannot be part of a union, or None."""
     if not isinstance(model, Classifier) or not vars(type(model)).get("CHANNELWISE", False):
         return "only MLPs are known to leave channels to their layers"
-    inside: set[nn.Module] = set()
-    for name, module in model.named_modules():
-        if module in inside:
-            continue
+    for name, module in _outside_rounds(model):
         leaf = next(module.children(), None) is None
         if isinstance(module, Round):
-            inside |= set(module.modules())
             if type(module.message_module) is not LinearMessage:
                 return f"layer '{name}' has other messages than linear ones"
             if module.aggr not in ("sum", "mean"):
@@ -235,13 +231,10 @@ def union_refusal(model: nn.Module) -> str | None:
 
 def _architecture(model: nn.Module) -> tuple[tuple[str, type[nn.Module]], ...]:
     """The layers of a model; not how its rounds are executed, which follows from each graph."""
-    found, inside = [], set[nn.Module]()
-    for name, module in model.named_modules():
-        if module in inside:
-            continue
+    found = []
+    for name, module in _outside_rounds(model):
         found.append((name, type(module)))
         if isinstance(module, Round):
-            inside |= set(module.modules())
             found += [(f"{name}.update", type(part)) for part in _parts(module.update_module)]
     return tuple(found)
 
@@ -260,10 +253,15 @@ def _execute(whole: Round, execution: str) -> None:
     whole.set_execution(next(name for name in order if name in possible and name != DENSE))
 
 
-def _inside_round(name: str, model: nn.Module) -> bool:
-    parts = name.split(".")
-    ancestors = (".".join(parts[:length]) for length in range(1, len(parts)))
-    return any(isinstance(model.get_submodule(above), Round) for above in ancestors)
+def _outside_rounds(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a model by name, rounds as wholes."""
+    inside: set[nn.Module] = set()
+    for name, module in model.named_modules():
+        if module in inside:
+            continue
+        if isinstance(module, Round):
+            inside |= set(module.modules())
+        yield name, module
 
 
 def _states(module: nn.Module) -> list[tuple[str, Tensor]]:
