@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from relmp.files import naming
+
 LOCK, CLAIM = "run.lock", "claim"
 
 BEAT_SECONDS = 5.0
@@ -187,8 +189,9 @@ def _write_new(path: Path, text: str) -> None:
     """Write a file, whole; ``FileExistsError`` where there is one."""
     part = path.with_name(f".{CLAIM}.{secrets.token_hex(8)}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        os.link(part, path)
+        with naming(path):
+            part.write_text(text, encoding="utf-8")
+            os.link(part, path)
     except FileExistsError:
         raise
     except OSError:

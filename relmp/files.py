@@ -8,6 +8,7 @@ import secrets
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +29,19 @@ def atomic_write(path: Path, write: Callable[[Path], object], *, keep: Path | No
         path: The file.
         write: Writes the path that it is given; what it leaves on failure is removed.
         keep: Where the old file is kept.
+
+    Raises:
+        OSError: Of ``path``, if it cannot be written: on a full disk, say.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
     try:
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            _keep(path, keep)
-        part.replace(path)
+        with naming(path):
+            write(part)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            if keep is not None and path.exists():
+                _keep(path, keep)
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -44,6 +49,29 @@ def atomic_write(path: Path, write: Callable[[Path], object], *, keep: Path | No
 def write_text(path: Path, text: str) -> None:
     """A file of UTF-8 text, written whole."""
     atomic_write(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add UTF-8 text to a file; it lies on the disk when this returns.
+
+    Raises:
+        OSError: Of ``path``, if it cannot be written.
+    """
+    with naming(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of the operating system names the file: those of writing name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename == str(path):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

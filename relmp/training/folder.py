@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import traceback
 import warnings
@@ -21,6 +20,7 @@ import torch
 from relmp.claim import claimed, is_claimed, require_claim
 from relmp.files import (
     CHECK,
+    append_text,
     atomic_write,
     checksum,
     json_line,
@@ -214,10 +214,7 @@ class RunFolder:
         )
         if record is None:
             return
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json_line(record))
-            file.flush()
-            os.fsync(file.fileno())
+        append_text(self.path / METRICS, json_line(record))
 
     def load(self) -> dict[str, Any] | None:
         """The last checkpoint, None before the first.
@@ -287,10 +284,16 @@ class RunFolder:
     # What went wrong ----------------------------------------------------------------------
 
     def note_failure(self, error: BaseException | str) -> None:
-        """Keep why the run failed, with its traceback, in ``failure.txt``."""
+        """Keep why the run failed, with its traceback, in ``failure.txt``.
+
+        A full disk, which may be why, only gives a warning: the other runs of a sweep go on.
+        """
         text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / FAILURE, text if text.endswith("\n") else text + "\n")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / FAILURE, text if text.endswith("\n") else text + "\n")
+        except OSError as full:
+            warnings.warn(f"Why a run failed cannot be kept: {full}.", stacklevel=2)
 
     def failure(self) -> str | None:
         """Why the run failed when it was last tried, or None."""
@@ -317,11 +320,7 @@ def _write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
     # By way of memory: torch reports a full disk as an obscure RuntimeError.
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
-    try:
-        with path.open("wb") as file:
-            file.write(buffer.getbuffer())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path.parent / CHECKPOINT)) from error
+    path.write_bytes(buffer.getbuffer())
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:

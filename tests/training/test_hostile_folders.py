@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 import relmp
-from relmp.files import atomic_write, write_csv, write_text
+from relmp.files import append_text, atomic_write, write_csv, write_text
 from relmp.training.data.image_files import open_image
+from relmp.training.folder import RunFolder
 from tests.training.pictures import write_pictures
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,25 @@ def test_an_image_of_too_many_pixels(tmp_path: Path) -> None:
     Image.new("L", (13_000, 6_000)).save(tmp_path / "large.png")
     with pytest.raises(ValueError, match="78 million pixels, and at most 67 are read"):
         open_image(tmp_path / "large.png", 3)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*/metrics\.jsonl'"):
+        append_text(tmp_path / "metrics.jsonl", "1\n")
+
+    def fill(part: Path) -> None:
+        Path("/dev/full").write_text("1")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*/config\.json'"):
+        atomic_write(tmp_path / "config.json", fill)
+
+
+def test_a_reason_that_cannot_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("no folder")
+    with pytest.warns(UserWarning, match=r"Why a run failed cannot be kept: .*'.*/out/.*'\.$"):
+        RunFolder(tmp_path / "out" / "key").note_failure("The disk is full.")
 
 
 def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ every layer and epoch where scores choose."""
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from relmp.files import json_line, read_lines, write_text
+from relmp.files import append_text, json_line, read_lines, write_text
 from relmp.graphs import RelationalGraph
 
 TOPOLOGY = "topology.jsonl"
@@ -43,10 +42,7 @@ def layer_record(graph: RelationalGraph | None, **values: Any) -> Topology:
 
 def append_topology(folder: Path, records: Iterable[Topology]) -> None:
     """Append records to the file of a run."""
-    with (folder / TOPOLOGY).open("a", encoding="utf-8") as file:
-        file.write("".join(map(json_line, records)))
-        file.flush()
-        os.fsync(file.fileno())
+    append_text(folder / TOPOLOGY, "".join(map(json_line, records)))
 
 
 def read_topology(folder: str | Path) -> list[Topology]:
