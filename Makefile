@@ -39,7 +39,7 @@ control: environment
 	$(RUN) experiments/recipes/quick.py --control
 
 test: environment
-	$(RUN) -m pytest -m "not slow and not fuzz and not kills"
+	$(RUN) -m pytest -n 2 -m "not slow and not fuzz and not kills"
 
 test-slow: environment $(DOCS_PINS)
 	$(RUN) -m pytest -m slow

@@ -13,7 +13,7 @@ import relmp
 
 PACKAGE = Path(relmp.__file__).parent
 # A module may import from those above it in this list, and from its own part.
-GROUND = ["checks", "claim", "files", "fingerprint", "machine", "picture", "progress", "registry"]
+GROUND = ["checks", "files", "claim", "fingerprint", "machine", "picture", "progress", "registry"]
 PIPELINE = [*GROUND, "graphs", "rounds", "models", "training", "sweep", "analysis"]
 
 

@@ -132,7 +132,7 @@ def test_relmps_own_messages_pass(name: str, images: bool) -> None:
         (lambda num_edges: nn.Identity(), "It cannot be built for 5 nodes: .*positional argument"),
         ("gatd", "Unknown message 'gatd'; choose one of attention"),
     ],
-    ids=str,
+    ids=lambda given: given if isinstance(given, str) else given.__name__,
 )
 def test_what_is_wrong_with_a_message(message: Any, sentence: str) -> None:
     with pytest.raises((AssertionError, ValueError), match=sentence):

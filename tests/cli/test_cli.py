@@ -43,6 +43,7 @@ def test_train_without_a_graph(tmp_path: Path) -> None:
     assert relmp.load_run(tmp_path / "run").model.config.graph is None
 
 
+@pytest.mark.slow
 def test_sweep_prints_and_writes_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

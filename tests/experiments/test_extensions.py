@@ -51,6 +51,7 @@ def test_an_update_of_ones_own(extension: Any) -> None:
     assert history["test_error"].iloc[-1] < 50
 
 
+@pytest.mark.slow
 def test_a_tracker_of_ones_own(tmp_path: Path) -> None:
     # In a process of its own: workers write where the first sweep of their process wrote.
     code = "import sys, own_tracker; own_tracker.main(out=sys.argv[1], epochs=1)"

@@ -63,7 +63,6 @@ SCALED = "degree_scaled(aggr=['{}', 'max'], scaler=['linear'], mode='sum', train
         (pyg.MaxAggregation, "max"),
         (pyg.VarAggregation(), "var"),
     ],
-    ids=str,
 )
 def test_an_aggregation_and_its_text_build_the_same(aggr: Any, text: Any) -> None:
     assert aggregation_text(aggr) == text == aggregation_text(text)

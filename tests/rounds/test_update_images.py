@@ -112,6 +112,7 @@ def test_the_mean_and_inputs_in_any_layout() -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trains", [True, False])
 def test_derivatives_of_any_order(trains: bool) -> None:
     torch.manual_seed(0)

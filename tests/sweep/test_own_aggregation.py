@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 MODULE = """
@@ -65,6 +67,7 @@ for folder in folders:
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_over_aggregations_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "mymod.py").write_text(MODULE)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}

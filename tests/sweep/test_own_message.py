@@ -54,6 +54,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["notebook", "script"])
 def test_a_message_of_a_notebook_or_a_script(where: str, tmp_path: Path) -> None:
     """A notebook has no file that workers could import; neither has Python's standard input."""
