@@ -129,26 +129,6 @@ def test_a_few_images_in_parts_agree(
     torch.testing.assert_close(results(layer, x, "cpu_kernel")[0], whole, rtol=0, atol=allowed)
 
 
-def test_how_few_images_are_cut() -> None:
-    from relmp.rounds.execution.cpu.pixels import Cut, cut
-
-    same = Convolution((3, 3), (1, 1), (1, 1), (1, 1), (28, 28), (28, 28))
-    found = cut(same, 1, 16)
-    assert isinstance(found, Cut)
-    assert found.before.parts == 16
-    assert found.before.size == (9, 9)
-    assert found.convolution.output == found.behind.size == (7, 7)
-    assert cut(same, 16, 16) is None
-    assert cut(same, 0, 16) is None
-    small = Convolution((3, 3), (1, 1), (1, 1), (1, 1), (1, 1), (1, 1))
-    assert cut(small, 1, 16) is None  # one pixel has no parts
-    halved = Convolution((3, 3), (2, 2), (1, 1), (1, 1), (8, 8), (4, 4))
-    parts = cut(halved, 1, 16)
-    assert parts is not None
-    assert parts.before.origin == (-1, -1)
-    assert parts.before.step == (2 * parts.behind.size[0], 2 * parts.behind.size[1])
-
-
 @pytest.mark.parametrize(("in_size", "out_size"), [(13, 13), (25, 7), (1, 30), (5, 4)])
 def test_nodes_larger_than_a_tile_agree(in_size: int, out_size: int) -> None:
     layer = RelationalLinear(ASYMMETRIC, 5 * in_size + 3, 5 * out_size + 1).double()

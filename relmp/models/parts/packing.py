@@ -7,16 +7,18 @@ somebody looks (hooks, compilers, autocast), takes and gives ordinary images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
 
 from torch import Tensor, nn
 
 from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.execution import is_transformed
+from relmp.rounds.execution.convolution import convolution_of
 from relmp.rounds.execution.cpu_kernel import CpuKernelExecution
 from relmp.rounds.execution.watched import has_global_hooks, is_hooked, sees_messages, sees_sums
 from relmp.rounds.layers import RelationalConv2d
+from relmp.rounds.message import WeightedMessage
 from relmp.rounds.round import Round
 
 if TYPE_CHECKING:
@@ -52,21 +54,36 @@ def in_turn(modules: nn.Module, x: Tensor) -> Tensor:
     return as_images(here)
 
 
-def round_packs(layer: nn.Module, x: Images, *, adds: bool = False) -> bool:
-    """Whether a round and its update can take images in lanes and leave them there; with a sum
-    behind its update where something ``adds``."""
+def round_packs(
+    layer: nn.Module, x: Images, *, size: Sequence[int] | None = None, adds: bool = False
+) -> bool:
+    """Whether a round and its update can take images in lanes and leave them there.
+
+    Args:
+        layer: The round.
+        x: The images, or those of which it is given what others make.
+        size: How many it is given, their channels and pixels; None for those of ``x``.
+        adds: Whether something is added behind the update.
+    """
     if type(layer) not in (Round, RelationalConv2d) or is_hooked(layer) or has_global_hooks():
         return False
     assert isinstance(layer, Round)
     executor, like = layer.executor, x if isinstance(x, Tensor) else x.lanes
     if not isinstance(executor, CpuKernelExecution) or layer.bias is not None or layer.recompute:
         return False
-    if isinstance(x, Tensor) and x.dim() != 4:
+    size = size or x.shape
+    if len(size) != 4:
         return False
     if sees_messages(layer) or sees_sums(layer) or is_transformed(executor):
         return False
-    images = len(x) if isinstance(x, Tensor) else x.batch.images
-    return executor.packs(layer.message_module, like, images, layer.update_module, adds=adds)
+    return executor.packs(layer.message_module, like, size, layer.update_module, adds=adds)
+
+
+def size_behind(layer: Round, size: Sequence[int]) -> tuple[int, ...]:
+    """How many images a round that :func:`round_packs` gives, their channels and pixels."""
+    linear = cast(WeightedMessage, layer.message_module)
+    pixels = convolution_of(linear.geometry, (size[2], size[3])).output
+    return size[0], layer.out_partition.channels, *pixels
 
 
 def packed_round(

@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relmp.models.architecture import Drawing, Maker
-from relmp.models.parts.packing import as_images, in_lanes, packed_round, round_packs
+from relmp.models.parts.packing import (
+    as_images,
+    in_lanes,
+    packed_round,
+    round_packs,
+    size_behind,
+)
 from relmp.rounds import Round
 from relmp.rounds.execution.watched import is_hooked
 
@@ -130,8 +136,13 @@ class ResidualBlock(nn.Module):
         """Whether all rounds can hand images on in lanes, and nobody looks in between."""
         if type(self.body) is not nn.Sequential or is_hooked(self.body) or not len(self.body):
             return False
-        *body, last = self.body
-        return all(round_packs(layer, x) for layer in body) and round_packs(last, x, adds=True)
+        *body, last = cast("list[Round]", list(self.body))
+        size: Sequence[int] = x.shape
+        for layer in body:
+            if not round_packs(layer, x, size=size):
+                return False
+            size = size_behind(layer, size)
+        return round_packs(last, x, size=size, adds=True)
 
     def packed(self, x: Images) -> Packed:
         """The block in lanes: the sum and ReLU come with the update of its last round."""

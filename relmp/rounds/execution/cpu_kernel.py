@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -87,7 +88,7 @@ class CpuKernelExecution(Execution):
         if x.dim() == 4:
             linear.check_input(x.shape)
             convolution = convolution_of(linear.geometry, (x.size(2), x.size(3)))
-            if not self._fits(message, x, len(x) * math.prod(convolution.output), update):
+            if not self.packs(message, x, x.shape, update):
                 return None
             weight = divided(weight_of(linear, self.weight_shape), self.degrees)
             norm = known_update(update, nn.BatchNorm2d)
@@ -99,7 +100,7 @@ class CpuKernelExecution(Execution):
         return updated_round(x, divided(weight, self.degrees), self.table, self.dims, known)
 
     def packs(
-        self, message: nn.Module, x: Tensor, images: int, update: nn.Module | None,
+        self, message: nn.Module, x: Tensor, size: Sequence[int], update: nn.Module | None,
         *, adds: bool = False,
     ) -> bool:  # fmt: skip
         """Whether :meth:`packed` gives what the round and its update give one after the other.
@@ -107,32 +108,23 @@ class CpuKernelExecution(Execution):
         Args:
             message, update: As of :meth:`updated`; None where nothing follows.
             x: The images, in lanes or not; only what kind of tensor it is matters.
-            images: How many.
+            size: How many, their channels and pixels.
             adds: Whether something is added behind the update, which must be there then and end
                 with its norm.
-
-        Fewer images than a vector has lanes are cut into parts instead, round by round.
         """
-        from relmp.rounds.execution.cpu.simd import VECTOR_BYTES
-
-        if images * x.element_size() < VECTOR_BYTES:
-            return False
-        return self._fits(message, x, images, update, adds=adds)
-
-    def _fits(
-        self, message: nn.Module, x: Tensor, values: int, update: nn.Module | None,
-        *, adds: bool = False,
-    ) -> bool:  # fmt: skip
-        """``values``: how many a channel gives."""
-        weight = cast(WeightedMessage, message).weight
-        if weight.dim() != 5 or not _is_plain(x, weight):
+        linear = cast(WeightedMessage, message)
+        weight, images = linear.weight, size[0]
+        if weight.dim() != 5 or not images or not _is_plain(x, weight):
             return False
         known = known_update(update, nn.BatchNorm2d)
         if update is None or known is None:
             return update is None and not adds and not sees_operators(x, weight)
         if adds and known.activates:
             return False
-        return known.fits(x, values, self.dims[1]) and not sees_operators(x, weight, *known.tensors)
+        pixels = math.prod(convolution_of(linear.geometry, (size[2], size[3])).output)
+        return known.fits(x, images * pixels, self.dims[1]) and not sees_operators(
+            x, weight, *known.tensors
+        )
 
     def packed(
         self, message: nn.Module, x: Packed, update: nn.Module | None, plus: Packed | None = None,
@@ -144,7 +136,7 @@ class CpuKernelExecution(Execution):
 
         linear = cast(WeightedMessage, message)
         weight = weight_of(linear, self.weight_shape)
-        convolution = convolution_of(linear.geometry, x.batch.size)
+        convolution = convolution_of(linear.geometry, x.shape[2:])
         return packed_round(
             x, divided(weight, self.degrees), self.table, self.dims, convolution,
             self.sides[1], known_update(update, nn.BatchNorm2d), plus, activates=activates,

@@ -12,18 +12,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from relmp.rounds.execution.convolution import Convolution
 from relmp.rounds.execution.cpu.correlate import CorrelateShape, correlate
 from relmp.rounds.execution.cpu.multiply import MultiplyShape, multiply
-from relmp.rounds.execution.cpu.pixels import CHUNK, Tiles, backward_taps, forward_taps, tap_pairs
+from relmp.rounds.execution.cpu.pixels import (
+    CHUNK,
+    WHOLE,
+    Grid,
+    Seen,
+    backward_taps,
+    forward_taps,
+    tap_pairs,
+)
 from relmp.rounds.execution.cpu.scratch import pool
 from relmp.rounds.execution.cpu.simd import VECTOR_BYTES, block_size
 from relmp.rounds.execution.cpu.tables import GraphTables, Side
 from relmp.rounds.execution.cpu.threads import share
-from relmp.rounds.execution.cpu.transpose import tile, transpose
+from relmp.rounds.execution.cpu.transpose import exchange, tile, transpose
 
 PART_BYTES = 2**22
 """How much of the input a part of the pixels sees: a share of the outermost cache."""
@@ -38,8 +45,10 @@ class Batch(NamedTuple):
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, x: Tensor) -> Batch:
-        return cls(x.size(0), x.size(1), (x.size(2), x.size(3)), x.dtype)
+    def of(cls, x: Tensor, grid: Grid = WHOLE) -> Batch:
+        """``[B, C, H, W]``, or the parts into which they are cut."""
+        size = (x.size(2) // grid.rows, x.size(3) // grid.columns)
+        return cls(x.size(0) * grid.parts, x.size(1), size, x.dtype)
 
     def sized(self, channels: int, size: Sequence[int]) -> Batch:
         """The same images with other channels and pixels."""
@@ -77,29 +86,29 @@ class Batch(NamedTuple):
         return self.blocks * self.block
 
 
-def into_lanes(x: Tensor, lanes: Any, side: Side[Any]) -> None:
-    batch, flat = Batch.of(x), x.detach().contiguous().flatten(2).numpy()
-    share(transpose, batch.blocks * len(side.size), flat, lanes, batch.width, side, True)
+def into_lanes(x: Tensor, lanes: Any, side: Side[Any], grid: Grid = WHOLE) -> None:
+    _transposed(x.detach().contiguous(), lanes, side, grid, into=True)
 
 
-def out_of_lanes(lanes: Any, x: Tensor, side: Side[Any]) -> None:
-    batch, flat = Batch.of(x), x.flatten(2).numpy()
-    share(transpose, batch.blocks * len(side.size), flat, lanes, batch.width, side, False)
+def out_of_lanes(lanes: Any, x: Tensor, side: Side[Any], grid: Grid = WHOLE) -> None:
+    _transposed(x, lanes, side, grid, into=False)
 
 
-def into_tiles(x: Tensor, lanes: Any, tiles: Tiles, batch: Batch, side: Side[Any]) -> None:
-    """Parts of images into lanes; what a part reaches over the border is zero."""
-    images = F.pad(x.detach(), tiles.margins(x.size(2), x.size(3))).contiguous().numpy()
-    share(tile, len(side.size), images, lanes, batch.width, tiles, side, True)
+def _transposed(x: Tensor, lanes: Any, side: Side[Any], grid: Grid, *, into: bool) -> None:
+    batch = Batch.of(x, grid)
+    if grid == WHOLE:
+        flat = x.flatten(2).numpy()
+        share(transpose, batch.blocks * len(side.size), flat, lanes, batch.width, side, into)
+    else:
+        share(tile, len(side.size), x.numpy(), lanes, batch.width, grid, side, into)
 
 
-def out_of_tiles(lanes: Any, x: Tensor, tiles: Tiles, batch: Batch, side: Side[Any]) -> None:
-    """And back: what lies in several parts is added up."""
-    margins = tiles.margins(x.size(2), x.size(3))
-    height, width = x.size(2) + sum(margins[2:]), x.size(3) + sum(margins[:2])
-    wide = x.new_zeros(*x.shape[:2], height, width)
-    share(tile, len(side.size), wide.numpy(), lanes, batch.width, tiles, side, False)
-    x.copy_(F.pad(wide, [-margin for margin in margins]))
+def exchanged(
+    x: Any, seen: Any, where: Seen, batches: tuple[Batch, Batch], side: Side[Any], *, back: bool
+) -> None:
+    """What parts see of one another, ``x`` to ``seen``; or ``back``, where it is added up."""
+    sizes = (batches[0].channels, *(n for b in batches for n in (b.blocks, b.pixels, b.width)))
+    share(exchange, len(side.size), x, seen, sizes, where, side, back)
 
 
 def hear(

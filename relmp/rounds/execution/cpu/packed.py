@@ -7,7 +7,6 @@ there, and what the output wants is brought into lanes once for both gradients.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -21,17 +20,16 @@ from relmp.rounds.channels import ChannelPartition
 from relmp.rounds.execution.convolution import Convolution
 from relmp.rounds.execution.cpu.lanes import (
     Batch,
+    exchanged,
     hear,
     into_lanes,
-    into_tiles,
     numpy_type,
     out_of_lanes,
-    out_of_tiles,
     wanted_of_weights,
 )
 from relmp.rounds.execution.cpu.normalise import NormShape, differentiate, normalise
 from relmp.rounds.execution.cpu.operators import round_forward
-from relmp.rounds.execution.cpu.pixels import Tiles, cut
+from relmp.rounds.execution.cpu.pixels import WHOLE, Grid, Seen, grid_of, of_part, seen_by
 from relmp.rounds.execution.cpu.scratch import pool, scratch
 from relmp.rounds.execution.cpu.simd import VECTOR_BYTES
 from relmp.rounds.execution.cpu.tables import Side, read_table
@@ -40,11 +38,26 @@ from relmp.rounds.execution.update import BatchNormUpdate
 
 
 class Packed(NamedTuple):
-    """Images in lanes: a flat tensor that autograd follows, and what lies in it."""
+    """Images in lanes, whole or in parts.
+
+    Args:
+        lanes: Flat, and followed by autograd.
+        batch: What lies in it, with parts for images where they are cut.
+        partition: How its channels are dealt out to the nodes.
+        grid: How every image is cut.
+    """
 
     lanes: Tensor
     batch: Batch
     partition: ChannelPartition
+    grid: Grid = WHOLE
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``[B, C, H, W]`` of the images."""
+        images, channels, (height, width), _ = self.batch
+        rows, columns = self.grid
+        return images // self.grid.parts, channels, height * rows, width * columns
 
 
 class Call(NamedTuple):
@@ -71,28 +84,30 @@ class Call(NamedTuple):
     keeps: bool
 
 
-class Whole(NamedTuple):
-    """Images as they were before they went into lanes: how many, their pixels, and how they were
-    cut into parts, or None."""
-
-    images: int
-    size: tuple[int, int]
-    tiles: Tiles | None
-
-
-def pack(x: Tensor, partition: ChannelPartition, tiles: Tiles | None = None) -> Packed:
-    """Images ``[B, C, H, W]`` into lanes, or parts of them."""
-    whole = Whole(x.size(0), (x.size(2), x.size(3)), tiles)
-    batch = Batch.of(x)
-    if tiles is not None:
-        batch = batch._replace(images=len(x) * tiles.parts, size=tiles.size)
-    return Packed(cast(Tensor, _Pack.apply(x, batch, partition, whole)), batch, partition)
+def pack(x: Tensor, partition: ChannelPartition, grid: Grid | None = None) -> Packed:
+    """Images ``[B, C, H, W]`` into lanes, cut by ``grid``; None cuts few images, so that lanes are
+    not empty."""
+    if grid is None:
+        grid = grid_of((x.size(2), x.size(3)), len(x), VECTOR_BYTES // x.element_size())
+    batch = Batch.of(x, grid)
+    lanes = cast(Tensor, _Pack.apply(x, batch, partition, grid))
+    return Packed(lanes, batch, partition, grid)
 
 
-def unpack(x: Packed, whole: Whole | None = None) -> Tensor:
-    """And back; parts into what they are parts of."""
-    whole = whole or Whole(x.batch.images, x.batch.size, None)
-    return cast(Tensor, _Unpack.apply(*x, whole))
+def unpack(x: Packed) -> Tensor:
+    """And back."""
+    return cast(Tensor, _Unpack.apply(*x))
+
+
+def exchange(x: Packed, convolution: Convolution, grid: Grid) -> Packed:
+    """What parts of a convolution's output see, margins and all, where ``grid`` cuts it."""
+    part, images = of_part(convolution, grid), x.shape[0]
+    batch = x.batch._replace(images=images * grid.parts, size=part.image)
+    where = seen_by(convolution, x.grid, grid, images, (x.batch.width, batch.width))
+    if where is None:
+        return x
+    call = Exchange(where, (x.batch, batch), x.partition)
+    return Packed(cast(Tensor, _Exchange.apply(x.lanes, call, False)), batch, x.partition, grid)
 
 
 def packed_round(
@@ -106,12 +121,16 @@ def packed_round(
     Raises:
         ValueError: If what is to be added is not like what the round gives.
     """
-    out = x.batch.sized(dims[1], convolution.output)
-    if plus is not None and plus[1:] != (out, partition):
+    images = x.shape[0]
+    grid = grid_of(convolution.output, images, VECTOR_BYTES // x.lanes.element_size())
+    shape = (images, dims[1], *convolution.output)
+    if plus is not None and (plus.shape, plus[2:]) != (shape, (partition, grid)):
         raise ValueError(
-            f"The round gives {list(out.shape)}, but what is to be added is "
-            f"{list(plus.batch.shape)}; give both the same channels and pixels."
+            f"The round gives {list(shape)}, but what is to be added is {list(plus.shape)}; give "
+            f"both the same channels and pixels."
         )
+    x, convolution = exchange(x, convolution, grid), of_part(convolution, grid)
+    out = x.batch.sized(dims[1], convolution.output)
     scale = shift = None
     trains, cuts = False, activates
     if update is not None:
@@ -125,35 +144,57 @@ def packed_round(
     )  # fmt: skip
     more = None if plus is None else plus.lanes
     lanes = cast(Tensor, _PackedRound.apply(x.lanes, w, scale, shift, more, table, call))
-    return Packed(lanes, out, partition)
+    return Packed(lanes, out, partition, grid)
 
 
 def image_round(
     x: Tensor, w: Tensor, table: Tensor, dims: Sequence[int], convolution: Convolution,
     sides: tuple[ChannelPartition, ChannelPartition], update: BatchNormUpdate | None = None,
 ) -> Tensor:  # fmt: skip
-    """The round and its update of images ``[B, C, H, W]``. Few images are cut into parts, so that
-    lanes are not empty."""
-    whole = Whole(len(x), convolution.output, None)
-    parts = cut(convolution, len(x), VECTOR_BYTES // x.element_size())
-    before = None
-    if parts is not None:
-        whole, before, convolution = whole._replace(tiles=parts.behind), parts.before, parts[2]
-    lanes = pack(x, sides[0], before)
-    return unpack(packed_round(lanes, w, table, dims, convolution, sides[1], update), whole)
+    """The round and its update of images ``[B, C, H, W]``."""
+    lanes = pack(x, sides[0])
+    return unpack(packed_round(lanes, w, table, dims, convolution, sides[1], update))
+
+
+class Exchange(NamedTuple):
+    """What parts see of one another.
+
+    Args:
+        where: Where it lies.
+        batches: The parts, and what they see.
+        partition: How their channels are dealt out to the nodes.
+    """
+
+    where: Seen
+    batches: tuple[Batch, Batch]
+    partition: ChannelPartition
+
+
+class _Exchange(torch.autograd.Function):
+    """A linear map, and ``back``, by its transpose."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, call: Exchange, back: bool) -> Tensor:
+        ctx.call, ctx.back = call, back
+        batch = call.batches[0 if back else 1]
+        given, found = _array(x.contiguous()), pool.tensor(batch.numbers, batch.dtype)
+        parts, seen = (found.numpy(), given) if back else (given, found.numpy())
+        exchanged(parts, seen, call.where, call.batches, side_of(call.partition), back=back)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return cast(Tensor, _Exchange.apply(gradient, ctx.call, not ctx.back)), None, None
 
 
 class _Pack(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, batch: Batch, partition: ChannelPartition, whole: Whole
+        ctx: Any, x: Tensor, batch: Batch, partition: ChannelPartition, grid: Grid
     ) -> Tensor:
-        ctx.what = batch, partition, whole
+        ctx.what = batch, partition, grid
         lanes = pool.tensor(batch.numbers, batch.dtype)
-        if whole.tiles is None:
-            into_lanes(x, lanes.numpy(), side_of(partition))
-        else:
-            into_tiles(x, lanes.numpy(), whole.tiles, batch, side_of(partition))
+        into_lanes(x, lanes.numpy(), side_of(partition), grid)
         return lanes
 
     @staticmethod
@@ -164,15 +205,12 @@ class _Pack(torch.autograd.Function):
 class _Unpack(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, lanes: Tensor, batch: Batch, partition: ChannelPartition, whole: Whole
+        ctx: Any, lanes: Tensor, batch: Batch, partition: ChannelPartition, grid: Grid
     ) -> Tensor:
-        ctx.what = batch, partition, whole
-        numbers, shape = _array(lanes.contiguous()), (whole.images, batch.channels, *whole.size)
-        x = pool.tensor(math.prod(shape), batch.dtype).view(shape)
-        if whole.tiles is None:
-            out_of_lanes(numbers, x, side_of(partition))
-        else:
-            out_of_tiles(numbers, x, whole.tiles, batch, side_of(partition))
+        ctx.what = batch, partition, grid
+        shape = Packed(lanes, batch, partition, grid).shape
+        x = pool.tensor(batch.images * batch.channels * batch.pixels, batch.dtype).view(shape)
+        out_of_lanes(_array(lanes.contiguous()), x, side_of(partition), grid)
         return x
 
     @staticmethod
@@ -270,7 +308,7 @@ def _derived_again(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if plus is not None:
             out = out + unpack(Packed(plus, call.out, after))
         out = out.relu() if call.cuts else out
-    lanes = pack(out, after).lanes
+    lanes = pack(out, after, WHOLE).lanes
     needed = ctx.needs_input_grad[:5]
     given = (x, w, scale, shift, plus)
     inputs = [t for t, is_needed in zip(given, needed, strict=True) if is_needed]

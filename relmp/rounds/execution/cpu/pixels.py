@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,75 +33,122 @@ class Pairs(NamedTuple):
     into: Indices
 
 
-class Tiles(NamedTuple):
-    """Into which parts an image is cut: rows and columns of them, where the first one begins, from
-    one to the next, and the pixels of each; parts may overlap and reach over the border."""
+class Grid(NamedTuple):
+    """Every image is cut into so many rows and columns of parts, all of one size."""
 
     rows: int
     columns: int
-    origin: tuple[int, int]
-    step: tuple[int, int]
-    size: tuple[int, int]
 
     @property
     def parts(self) -> int:
         return self.rows * self.columns
 
-    def margins(self, height: int, width: int) -> list[int]:
-        """What is added on the left and right, above and below, so that all parts are inside; cut
-        off where it is negative, as for ``torch.nn.functional.pad``."""
-        found: list[int] = []
-        for axis, count, length in ((1, self.columns, width), (0, self.rows, height)):
-            reached = (count - 1) * self.step[axis] + self.size[axis] + self.origin[axis]
-            found += [-self.origin[axis], reached - length]
-        return found
 
-
-class Cut(NamedTuple):
-    """A convolution of images in parts: how they are cut before and behind it, and what it is for a
-    part."""
-
-    before: Tiles
-    behind: Tiles
-    convolution: Convolution
+WHOLE = Grid(1, 1)
 
 
 @lru_cache(maxsize=1024)
-def cut(convolution: Convolution, images: int, lanes: int) -> Cut | None:
-    """How few images are cut into parts that fill the lanes of a vector; None where that would not
-    save work. What a part sees of others is in both, so that the output falls into parts."""
-    if not 0 < images < lanes or not min(convolution.output):
-        return None
-    joined = len(tap_pairs(convolution).out)
-    least, best = lanes * (joined + convolution.image[0] * convolution.image[1]), None
-    for rows, columns in itertools.product(*map(_divisors, convolution.output)):
-        found = _cut(convolution, rows, columns)
-        taps = convolution.kernel[0] * convolution.kernel[1]
-        pairs = found.behind.size[0] * found.behind.size[1] * taps
-        filled = -(-images * rows * columns // lanes) * lanes
-        work = filled * (pairs + found.before.size[0] * found.before.size[1])
-        if rows * columns > 1 and work < least:
-            least, best = work, found
-    return best
+def grid_of(size: tuple[int, int], images: int, lanes: int) -> Grid:
+    """How images of this size are cut where they are too few to fill the lanes of a vector: with
+    the least work for 3 x 3 pixels. Nothing else decides, so that what is added up fits."""
+    if not 0 < images < lanes or not min(size):
+        return WHOLE
+
+    def work(grid: Grid) -> int:
+        tall, wide = size[0] // grid.rows, size[1] // grid.columns
+        taps = [3 * n - 2 * (parts == 1) for n, parts in ((tall, grid.rows), (wide, grid.columns))]
+        seen = [n + 2 * (parts > 1) for n, parts in ((tall, grid.rows), (wide, grid.columns))]
+        filled = -(-images * grid.parts // lanes)
+        return filled * (math.prod(taps) + math.prod(seen))
+
+    return min(itertools.starmap(Grid, itertools.product(*map(_divisors, size))), key=work)
 
 
 def _divisors(number: int) -> list[int]:
     return [part for part in range(1, number + 1) if number % part == 0]
 
 
-def _cut(convolution: Convolution, rows: int, columns: int) -> Cut:
-    part = (convolution.output[0] // rows, convolution.output[1] // columns)
-    axes = list(
-        zip(part, convolution.kernel, convolution.stride, convolution.dilation, strict=True)
+class Seen(NamedTuple):
+    """Where that lies among parts of images which other parts see.
+
+    Shapes:
+        - **block**, **place**, **lane** ``[pixels, lanes]``: the block, the pixel there times the
+          width of a block, and the lane of the block; it is -1 outside the image.
+        - **is_straight** ``[pixels, blocks]``: whether all lanes of a block see one pixel, each
+          that of the lane itself.
+    """
+
+    block: Indices
+    place: Indices
+    lane: Indices
+    is_straight: npt.NDArray[np.bool_]
+
+
+@lru_cache(maxsize=1024)
+def of_part(convolution: Convolution, grid: Grid) -> Convolution:
+    """By which a part of the output is made of what it sees: where an axis is cut, the margins,
+    too, instead of padding."""
+    ends = []
+    for axis, parts in enumerate(grid):
+        padding, image, output = (
+            pair[axis] for pair in (convolution.padding, convolution.image, convolution.output)
+        )
+        if parts > 1:
+            output //= parts
+            reach = (convolution.kernel[axis] - 1) * convolution.dilation[axis]
+            padding, image = 0, (output - 1) * convolution.stride[axis] + reach + 1
+        ends.append((padding, image, output))
+    (top, left), (height, width), (rows, columns) = zip(*ends, strict=True)
+    return replace(convolution, padding=(top, left), image=(height, width), output=(rows, columns))
+
+
+@lru_cache(maxsize=256)
+def seen_by(
+    convolution: Convolution, before: Grid, behind: Grid, images: int, widths: tuple[int, int]
+) -> Seen | None:
+    """What parts of the output see of parts of the input; None where it is what lies in their
+    lanes already.
+
+    Args:
+        convolution: That of whole images.
+        before, behind: How images are cut.
+        images: How many.
+        widths: The lanes of a block, before and behind.
+    """
+    part = of_part(convolution, behind)
+    height, width = convolution.image[0] // before.rows, convolution.image[1] // before.columns
+    y, x = (_places(convolution, part, axis, behind[axis]) for axis in (0, 1))
+    y, x = y[:, None, :, None], x[None, :, None, :]
+    is_outside = (y < 0) | (y >= convolution.image[0]) | (x < 0) | (x >= convolution.image[1])
+    tile, pixel = y // height * before.columns + x // width, y % height * width + x % width
+
+    def flat(each: Any) -> Any:
+        """``[rows, columns, height, width]`` of parts as ``[pixels, parts]``."""
+        return np.broadcast_to(each, tile.shape).reshape(behind.parts, -1).T
+
+    tile, pixel, is_outside = flat(tile), flat(pixel), flat(is_outside)
+    first = np.repeat(np.arange(images) * before.parts, behind.parts)
+    tile, pixel, is_outside = (np.tile(each, images) for each in (tile, pixel, is_outside))
+    block, lane = np.divmod(first + tile, widths[0])
+    block, place, lane = (
+        np.ascontiguousarray(np.where(is_outside, other, each))
+        for each, other in ((block, 0), (pixel * widths[0], 0), (lane, -1))
     )
-    size_y, size_x = ((n - 1) * stride + (k - 1) * gap + 1 for n, k, stride, gap in axes)
-    step_y, step_x = (n * stride for n, _, stride, _ in axes)
-    origin = (-convolution.padding[0], -convolution.padding[1])
-    return Cut(
-        Tiles(rows, columns, origin, (step_y, step_x), (size_y, size_x)),
-        Tiles(rows, columns, (0, 0), part, part),
-        replace(convolution, padding=(0, 0), image=(size_y, size_x), output=part),
-    )
+    starts = np.arange(0, lane.shape[1], widths[1])
+    is_straight = (lane == np.arange(lane.shape[1]) % widths[1]) & (widths[0] == widths[1])
+    for each in (block, place):
+        is_straight &= each == np.repeat(each[:, starts], widths[1], axis=1)[:, : each.shape[1]]
+    found = Seen(block, place, lane, np.logical_and.reduceat(is_straight, starts, axis=1))
+    is_own = before == behind and part.image == (height, width) and found.is_straight.all()
+    own_place = np.arange(len(place))[:, None] * widths[0]
+    return None if is_own and (place == own_place).all() else found
+
+
+def _places(convolution: Convolution, part: Convolution, axis: int, parts: int) -> Indices:
+    """Which rows or columns of the image, or of its padding, every part sees."""
+    margin = convolution.padding[axis] - part.padding[axis]
+    begins = np.arange(parts) * part.output[axis] * convolution.stride[axis] - margin
+    return begins[:, None] + np.arange(part.image[axis])
 
 
 @lru_cache(maxsize=256)

@@ -126,36 +126,36 @@ def _lane_rows(rows: Array, begin: int, size: int, pixels: int, block_size: int)
 
 @compiled
 def _tile(
-    images: Array, lanes: Array, block_size: int, tiles: tuple[Any, ...], side: tuple[Array, ...],
+    images: Array, lanes: Array, block_size: int, grid: tuple[int, int], side: tuple[Array, ...],
     into_lanes: bool, counter: Array, step: int, tasks: int,
 ) -> None:  # fmt: skip
-    """Parts of ``images [B, C, H, W]`` into ``lanes``; or what lies there is added to ``images``.
+    """The parts of ``images [B, C, H, W]`` into ``lanes``, or back.
 
     Shapes:
         - **lanes**: flat ``[blocks, nodes, pixels of a part, channels of the node, block_size]``
-        - **tiles**: :class:`relmp.rounds.execution.cpu.pixels.Tiles`, all inside the images.
-        - **side**: :class:`relmp.rounds.execution.cpu.tables.Side`, the channels of every node.
+        - **grid**: :class:`relmp.rounds.execution.cpu.pixels.Grid`
         - Tasks: nodes.
     """
-    rows, columns, _, stride, part = tiles
+    rows, columns = grid
     count, channels, height, width = images.shape
+    tall, wide = height // rows, width // columns
     starts, sizes = side
     flat, begins = images.reshape(images.size), np.empty(block_size, dtype=np.int64)
-    parts, pixels = count * rows * columns, part[0] * part[1]
+    parts = count * rows * columns
     node = take(counter, step)
     while node < tasks:
         start, size = starts[node], sizes[node]
         for block in range((parts + block_size - 1) // block_size):
             some = min(block_size, parts - block * block_size)
             for lane in range(some):
-                image, tile = divmod(block * block_size + lane, rows * columns)
-                row, column = divmod(tile, columns)
-                place = (image * channels + start) * height + row * stride[0]
-                begins[lane] = place * width + column * stride[1]
-            at = (block * channels + start) * pixels * block_size
-            for pixel in range(pixels):
+                image, part = divmod(block * block_size + lane, rows * columns)
+                row, column = divmod(part, columns)
+                place = (image * channels + start) * height + row * tall
+                begins[lane] = place * width + column * wide
+            at = (block * channels + start) * tall * wide * block_size
+            for pixel in range(tall * wide):
                 for channel in range(size):
-                    here = (channel * height + pixel // part[1]) * width + pixel % part[1]
+                    here = (channel * height + pixel // wide) * width + pixel % wide
                     numbers = lanes[at : at + block_size]
                     if into_lanes:
                         for lane in range(some):
@@ -163,9 +163,77 @@ def _tile(
                         numbers[some:] = 0
                     else:
                         for lane in range(some):
-                            flat[begins[lane] + here] += numbers[lane]
+                            flat[begins[lane] + here] = numbers[lane]
                     at += block_size
         node = following(node, counter, step)
+
+
+@compiled
+def _exchange(
+    parts: Array, seen: Array, sizes: tuple[int, ...], where: tuple[Array, ...],
+    side: tuple[Array, ...], gives_back: bool, counter: Array, step: int, tasks: int,
+) -> None:  # fmt: skip
+    """What parts of images see of one another is copied into ``seen``; or, ``gives_back``, added to
+    ``parts``, which begin at zero.
+
+    Shapes:
+        - **parts**, **seen**: in lanes.
+        - **sizes**: of both together the channels, then of each the blocks, the pixels of a part
+          and the lanes of a block.
+        - **where**: :class:`relmp.rounds.execution.cpu.pixels.Seen`
+        - Tasks: nodes.
+    """
+    channels, blocks, pixels, width, seen_blocks, seen_pixels, seen_width = sizes
+    in_block, in_place, in_lane, is_straight = where
+    starts, nodes = side
+    begins, total = np.empty(seen_width, dtype=np.int64), in_lane.shape[1]
+    node = take(counter, step)
+    while node < tasks:
+        start, size = starts[node], nodes[node]
+        if gives_back:
+            for block in range(blocks):
+                first = (block * channels + start) * pixels * width
+                parts[first : first + size * pixels * width] = 0
+        for block in range(seen_blocks):
+            lanes = block * seen_width
+            some = min(seen_width, total - lanes)
+            at = (block * channels + start) * seen_pixels * seen_width
+            for pixel in range(seen_pixels):
+                for lane in range(some):
+                    there = in_block[pixel, lanes + lane] * channels + start
+                    inside = in_lane[pixel, lanes + lane]
+                    begins[lane] = there * pixels * width + in_place[pixel, lanes + lane] * size
+                    begins[lane] = begins[lane] + inside if inside >= 0 else -1
+                if is_straight[pixel, block]:
+                    here, numbers = begins[0], size * seen_width
+                    if gives_back:
+                        for number in range(numbers):
+                            parts[here + number] += seen[at + number]
+                    else:
+                        for number in range(numbers):
+                            seen[at + number] = parts[here + number]
+                    at += numbers
+                    continue
+                for channel in range(size):
+                    more = channel * width
+                    if gives_back:
+                        for lane in range(some):
+                            if begins[lane] >= 0:
+                                parts[begins[lane] + more] += seen[at + lane]
+                    else:
+                        for lane in range(some):
+                            here = begins[lane]
+                            seen[at + lane] = parts[here + more] if here >= 0 else 0
+                        for lane in range(some, seen_width):
+                            seen[at + lane] = 0
+                    at += seen_width
+        node = following(node, counter, step)
+
+
+@compiled
+def exchange(arguments: tuple[Any, ...], team: int, threads: int) -> None:
+    """:func:`_exchange` on so many threads."""
+    on_threads(_exchange, arguments, team, threads)
 
 
 @compiled
