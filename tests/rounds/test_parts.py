@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from relmp.rounds import ChannelPartition
 from relmp.rounds.execution.convolution import Convolution
 from relmp.rounds.execution.cpu.lanes import Batch
-from relmp.rounds.execution.cpu.packed import exchange, pack, unpack
+from relmp.rounds.execution.cpu.packed import as_seen, pack, unpack
 from relmp.rounds.execution.cpu.pixels import WHOLE, Grid, grid_of, of_part
 
 
@@ -62,7 +62,7 @@ def test_what_parts_see_is_what_whole_images_hold(
     parts = flat.permute(0, 2, 4, 1, 3, 5).reshape(batch.shape)
     lanes = pack(parts, partition, WHOLE)._replace(grid=before)
     assert lanes.shape == x.shape
-    found = unpack(exchange(lanes, convolution, behind)._replace(grid=WHOLE))
+    found = unpack(as_seen(lanes, convolution, behind)._replace(grid=WHOLE))
 
     part = of_part(convolution, behind)
     weight = torch.randn(2, 4, kernel, kernel, dtype=torch.float64)

@@ -87,14 +87,14 @@ _ON_EPYC = (
     Crossover("linear", 1536, 1.00, 0.40),
     Crossover("pointwise", 1, 0.00, 0.00),
     Crossover("pointwise", 2, 0.15, 0.00),
-    Crossover("pointwise", 3, 0.30, 0.00),
-    Crossover("pointwise", 4, 0.40, 0.00),
-    Crossover("pointwise", 8, 0.80, 0.00),
-    Crossover("pointwise", 16, 0.90, 0.00),
+    Crossover("pointwise", 3, 0.40, 0.00),
+    Crossover("pointwise", 4, 0.60, 0.00),
+    Crossover("pointwise", 8, 0.90, 0.00),
     Crossover("spatial", 1, 0.20, 0.00),
     Crossover("spatial", 1.5, 0.33, 0.00),
     Crossover("spatial", 2, 0.50, 0.00),
     Crossover("spatial", 3, 0.70, 0.00),
+    Crossover("spatial", 4, 0.90, 0.00),
     Crossover("spatial", 8, 1.00, 0.00),
 )
 SHIPPED = (Table("AMD AVX-512", "two cores of an AMD EPYC (Zen 4)", _ON_EPYC),)

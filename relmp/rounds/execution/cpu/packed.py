@@ -99,8 +99,10 @@ def unpack(x: Packed) -> Tensor:
     return cast(Tensor, _Unpack.apply(*x))
 
 
-def exchange(x: Packed, convolution: Convolution, grid: Grid) -> Packed:
+def as_seen(x: Packed, convolution: Convolution, grid: Grid) -> Packed:
     """What parts of a convolution's output see, margins and all, where ``grid`` cuts it."""
+    if x.grid == grid == WHOLE:
+        return x
     part, images = of_part(convolution, grid), x.shape[0]
     batch = x.batch._replace(images=images * grid.parts, size=part.image)
     where = seen_by(convolution, x.grid, grid, images, (x.batch.width, batch.width))
@@ -129,7 +131,7 @@ def packed_round(
             f"The round gives {list(shape)}, but what is to be added is {list(plus.shape)}; give "
             f"both the same channels and pixels."
         )
-    x, convolution = exchange(x, convolution, grid), of_part(convolution, grid)
+    x, convolution = as_seen(x, convolution, grid), of_part(convolution, grid)
     out = x.batch.sized(dims[1], convolution.output)
     scale = shift = None
     trains, cuts = False, activates

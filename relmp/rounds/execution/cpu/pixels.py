@@ -78,9 +78,9 @@ class Seen(NamedTuple):
           that of the lane itself.
     """
 
-    block: Indices
-    place: Indices
-    lane: Indices
+    block: npt.NDArray[np.int32]
+    place: npt.NDArray[np.int32]
+    lane: npt.NDArray[np.int32]
     is_straight: npt.NDArray[np.bool_]
 
 
@@ -102,7 +102,7 @@ def of_part(convolution: Convolution, grid: Grid) -> Convolution:
     return replace(convolution, padding=(top, left), image=(height, width), output=(rows, columns))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def seen_by(
     convolution: Convolution, before: Grid, behind: Grid, images: int, widths: tuple[int, int]
 ) -> Seen | None:
@@ -131,7 +131,7 @@ def seen_by(
     tile, pixel, is_outside = (np.tile(each, images) for each in (tile, pixel, is_outside))
     block, lane = np.divmod(first + tile, widths[0])
     block, place, lane = (
-        np.ascontiguousarray(np.where(is_outside, other, each))
+        np.ascontiguousarray(np.where(is_outside, other, each), dtype=np.int32)
         for each, other in ((block, 0), (pixel * widths[0], 0), (lane, -1))
     )
     starts = np.arange(0, lane.shape[1], widths[1])
