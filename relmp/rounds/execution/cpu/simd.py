@@ -108,7 +108,8 @@ def on_threads(typingctx: Any, kernel: Any, arguments: Any, team: Any, threads: 
         start_type = ir.FunctionType(
             ir.VoidType(), [function_type.as_pointer(), pointer, number, number]
         )
-        data = builder.bitcast(cgutils.alloca_once_value(builder, args[1]), pointer)
+        lent = _lent(context, builder, arguments, args[1])
+        data = builder.bitcast(cgutils.alloca_once_value(builder, lent), pointer)
         several = builder.icmp_signed(">", args[3], integer(1))
         with builder.if_else(several) as (together, alone):
             with together:
@@ -120,6 +121,21 @@ def on_threads(typingctx: Any, kernel: Any, arguments: Any, team: Any, threads: 
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+def _lent(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """Arguments whose arrays have no owner, since the caller has them: threads that count
+    references to one array, at every slice of it, wait for each other."""
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        array.parent = cgutils.get_null_value(array.parent.type)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        for place, part in enumerate(kind):
+            own = _lent(context, builder, part, builder.extract_value(value, place))
+            value = builder.insert_value(value, own, place)
+    return value
 
 
 def integer(value: int) -> Any:
