@@ -131,7 +131,7 @@ def _lent(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         array.meminfo = cgutils.get_null_value(array.meminfo.type)
         array.parent = cgutils.get_null_value(array.parent.type)
         return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
+    if isinstance(kind, types.Tuple | types.UniTuple):
         for place, part in enumerate(kind):
             own = _lent(context, builder, part, builder.extract_value(value, place))
             value = builder.insert_value(value, own, place)
