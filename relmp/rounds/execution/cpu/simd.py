@@ -20,6 +20,7 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.types.containers import BaseTuple
 from numba.extending import intrinsic
 
 Array: TypeAlias = Any
@@ -131,7 +132,7 @@ def _lent(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         array.meminfo = cgutils.get_null_value(array.meminfo.type)
         array.parent = cgutils.get_null_value(array.parent.type)
         return array._getvalue()
-    if isinstance(kind, types.Tuple | types.UniTuple):
+    if isinstance(kind, BaseTuple):
         for place, part in enumerate(kind):
             own = _lent(context, builder, part, builder.extract_value(value, place))
             value = builder.insert_value(value, own, place)
