@@ -125,6 +125,50 @@ def test_vectors_are_as_asked_for() -> None:
     assert processor_family().endswith({32: "AVX2", 16: "no AVX2"}[VECTOR_BYTES])
 
 
+ROUNDS = """
+import hashlib
+import torch
+from torch import nn
+from relmp.graphs import create_graph
+from relmp.rounds import RelationalConv2d, Round
+
+torch.manual_seed(0)
+graph = create_graph("ws_flex", n=24, k=4, p=0.2, seed=1)
+norms = nn.Sequential(nn.BatchNorm1d(48), nn.ReLU()), nn.Sequential(nn.BatchNorm2d(48), nn.ReLU())
+options = {"bias": False, "execution": "cpu_kernel"}
+images = RelationalConv2d(graph, 48, 48, 3, padding=1, **options)
+images.update_module = norms[1]
+for layer, shape in ((Round(graph, 48, 48, update=norms[0], **options), (32, 48)),
+                     (images, (3, 48, 4, 4)), (images, (32, 48, 4, 4))):
+    for trains in (True, False):
+        layer.train(trains)
+        x = torch.randn(shape, requires_grad=True)
+        out = layer(x)
+        wanted = torch.autograd.grad(out, [x, *layer.parameters()], torch.randn_like(out))
+        for found in (out, *wanted, *layer.buffers()):
+            print(hashlib.sha256(found.detach().numpy().tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_who_compiles_computes_what_later_processes_do(tmp_path: Path) -> None:
+    """To the last bit: numba calls other copies of functions once they are kept on disk."""
+    kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", ROUNDS],
+            env=kept,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    )
+    assert first.count("\n") > 30
+    assert any(tmp_path.rglob("*.nbc"))
+    assert first == second
+
+
 # What is chosen ---------------------------------------------------------------------------------
 
 

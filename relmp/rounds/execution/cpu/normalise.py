@@ -17,7 +17,6 @@ from relmp.rounds.execution.cpu.simd import (
     compiled,
     following,
     on_threads,
-    reordered,
     take,
 )
 
@@ -47,26 +46,26 @@ class NormShape(NamedTuple):
     adds: bool
 
 
-@reordered
+@compiled
 def _add(total: Array, row: Array) -> None:
     for i in range(len(total)):
         total[i] += row[i]
 
 
-@reordered
+@compiled
 def _add_square(total: Array, row: Array, mean: Array, real: Array) -> None:
     for i in range(len(total)):
         distance = (row[i] - mean[i]) * real[i]
         total[i] += distance * distance
 
 
-@reordered
+@compiled
 def _add_product(total: Array, wanted: Array, row: Array, mean: Array) -> None:
     for i in range(len(total)):
         total[i] += wanted[i] * (row[i] - mean[i])
 
 
-@reordered
+@compiled
 def _apply(
     out: Array, row: Array, mean: Array, slope: Array, shift: Array, real: Array, floor: float
 ) -> None:
@@ -77,7 +76,7 @@ def _apply(
         out[i] = value if real[i] != none else none
 
 
-@reordered
+@compiled
 def _apply_and_add(
     out: Array, row: Array, more: Array, mean: Array, slope: Array, shift: Array, real: Array,
     floor: float,
@@ -89,7 +88,7 @@ def _apply_and_add(
         out[i] = value if real[i] != none else none
 
 
-@reordered
+@compiled
 def _kept_by(kept: Array, wanted: Array, out: Array) -> None:
     """What is wanted where ``out`` was not cut off."""
     none = kept.dtype.type(0)
@@ -97,7 +96,7 @@ def _kept_by(kept: Array, wanted: Array, out: Array) -> None:
         kept[i] = none if out[i] <= none else wanted[i]
 
 
-@reordered
+@compiled
 def _pull(
     pulled: Array, wanted: Array, row: Array, mean: Array, slope: Array, offset: Array, tilt: Array
 ) -> None:

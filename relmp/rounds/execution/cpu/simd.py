@@ -48,8 +48,10 @@ compiled: Callable[[Kernel], Kernel] = numba.njit(nogil=True, cache=True, error_
 reordered: Callable[[Kernel], Kernel] = numba.njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
 )
-"""The same of one whose sums may be taken in any order, so that they are taken in vectors; NaN and
-infinity keep their meaning."""
+"""The same of one that sums up, in any order, so that it does so in vectors; NaN and infinity keep
+their meaning. For no other: numba compiles a function for itself and again with every kernel that
+calls it. The process that compiles calls one, later ones the other, and what may be reordered need
+not round alike in both."""
 instructions: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
 """Decorator of a function that builds instructions."""
 

@@ -40,7 +40,7 @@ def _squared_distance(row: Array, mean: float) -> float:
     return total
 
 
-@reordered
+@compiled
 def _apply(
     row: Array, normal: Array, mean: float, factor: float, scale: float, shift: float, cut: bool
 ) -> None:
@@ -51,7 +51,7 @@ def _apply(
         row[i] = none if cut and value <= none else value
 
 
-@reordered
+@compiled
 def _cut_off(wanted: Array, normal: Array, scale: float, shift: float) -> None:
     """Nothing is wanted where ReLU cut numbers off."""
     none = wanted.dtype.type(0)
@@ -67,7 +67,7 @@ def _product(a: Array, b: Array) -> float:
     return total
 
 
-@reordered
+@compiled
 def _pull(wanted: Array, normal: Array, factor: float, mean: float, slope: float) -> None:
     for i in range(len(wanted)):
         wanted[i] = factor * (wanted[i] - mean - normal[i] * slope)
