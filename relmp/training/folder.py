@@ -233,12 +233,15 @@ class RunFolder:
         the one before; records that a kill has torn or cut off are mended.
         """
         checkpoint = self._load(lambda broken: broken.replace(self.path / BROKEN))
+        self._agree(checkpoint)
+        return checkpoint
+
+    def _agree(self, checkpoint: dict[str, Any] | None) -> None:
         records = [] if checkpoint is None else checkpoint["records"]
         text = "".join(map(json_line, records))
         path = self.path / METRICS
         if (path.read_bytes() if path.exists() else b"") != text.encode():
             write_text(path, text)
-        return checkpoint
 
     def step_back(self, place: tuple[int, int]) -> dict[str, Any] | None:
         """Take up the checkpoint before the last one if it is of this epoch and step, or begin anew
@@ -248,16 +251,14 @@ class RunFolder:
             The checkpoint that holds then.
         """
         require_claim(self.path)
-        if not (self.path / PREVIOUS).exists():
-            if place == (0, 0):
-                (self.path / CHECKPOINT).unlink()
-            return self.resume()
+        last, previous = self.path / CHECKPOINT, self.path / PREVIOUS
         try:
-            before = _read_checkpoint(self.path / PREVIOUS)
+            before = _read_checkpoint(previous) if previous.exists() else None
         except _BrokenError:
             return self.resume()
-        if (before["epoch"], before["step"]) == place:
-            (self.path / PREVIOUS).replace(self.path / CHECKPOINT)
+        if place == ((0, 0) if before is None else (before["epoch"], before["step"])):
+            self._agree(before)  # records of later epochs would say that the run is done
+            last.unlink() if before is None else previous.replace(last)
         return self.resume()
 
     def _load(self, set_aside: Callable[[Path], object]) -> dict[str, Any] | None:

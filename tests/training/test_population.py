@@ -185,6 +185,41 @@ def test_a_stop_between_any_two_files_changes_nothing(
         assert [r["test_loss"] for r in records[0]] == [r["test_loss"] for r in records[1]]
 
 
+def test_a_stop_while_stepping_back_leaves_no_records_of_later_epochs(
+    data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would say that the run is done, and the others would go on without it."""
+    plan, save, count, replace = runs(), RunFolder.save, 0, Path.replace
+
+    def stop(folder: RunFolder, *given: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 8:  # one of three has saved its third and last epoch
+            raise StopError
+        save(folder, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", stop)
+        with pytest.raises(StopError):
+            trained(plan, data, tmp_path / "stopped")
+    ahead, behind, _ = (RunFolder(tmp_path / "stopped" / run.key) for run in plan)
+    assert len(ahead.records()) == 3
+    checkpoint = behind.load()
+    assert checkpoint is not None
+
+    def replaced(path: Path, target: Path) -> None:
+        replace(path, target)
+        if path.name.startswith("checkpoint"):
+            raise StopError
+
+    with monkeypatch.context() as patch, ahead.lock():
+        patch.setattr(Path, "replace", replaced)
+        with pytest.raises(StopError):
+            ahead.step_back((checkpoint["epoch"], checkpoint["step"]))
+    assert ahead.records() == ahead.saved_records()
+    assert len(ahead.records()) == 2
+
+
 def test_a_stop_within_an_epoch_changes_nothing(
     data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
