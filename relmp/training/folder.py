@@ -237,6 +237,7 @@ class RunFolder:
         return checkpoint
 
     def _agree(self, checkpoint: dict[str, Any] | None) -> None:
+        """Make the records those of the checkpoint."""
         records = [] if checkpoint is None else checkpoint["records"]
         text = "".join(map(json_line, records))
         path = self.path / METRICS
@@ -256,10 +257,14 @@ class RunFolder:
             before = _read_checkpoint(previous) if previous.exists() else None
         except _BrokenError:
             return self.resume()
-        if place == ((0, 0) if before is None else (before["epoch"], before["step"])):
-            self._agree(before)  # records of later epochs would say that the run is done
-            last.unlink() if before is None else previous.replace(last)
-        return self.resume()
+        if place != ((0, 0) if before is None else (before["epoch"], before["step"])):
+            return self.resume()
+        self._agree(before)  # records of later epochs would say that the run is done
+        if before is None:
+            last.unlink()
+        else:
+            previous.replace(last)
+        return before
 
     def _load(self, set_aside: Callable[[Path], object]) -> dict[str, Any] | None:
         broken: list[tuple[Path, _BrokenError]] = []

@@ -92,8 +92,6 @@ class Pool:
 
     def _forget(self) -> None:
         """Let go of idle memory until no more is held than was once in use."""
-        if self._idle_bytes + self._used_bytes <= self._most_bytes:
-            return
         for size in list(self._idle):
             while self._idle[size] and self._idle_bytes + self._used_bytes > self._most_bytes:
                 self._idle[size].pop()

@@ -199,7 +199,7 @@ def _exchange(
             some = min(seen_width, total - lanes)
             at = (block * channels + start) * seen_pixels * seen_width
             for pixel in range(seen_pixels):
-                for lane in range(some):
+                for lane in range(1 if is_straight[pixel, block] else some):
                     there = in_block[pixel, lanes + lane] * channels + start
                     inside = in_lane[pixel, lanes + lane]
                     begins[lane] = there * pixels * width + in_place[pixel, lanes + lane] * size
